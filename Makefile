@@ -1,0 +1,49 @@
+# Every target installs what it needs. `make help` lists them.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+RESOLVE := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header
+STAMP := $(VENV)/.installed
+export MLFLOW_DISABLE_TELEMETRY := true
+
+.PHONY: help install demo test test-faults lint format bench lock clean
+
+help: ## Show this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
+
+$(STAMP): requirements-dev.lock pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --require-hashes -r requirements-dev.lock
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
+	touch $(STAMP)
+
+install: $(STAMP) ## Install the locked dependencies and tracewatch into .venv
+
+demo: install ## Run the guide's story on real Kafka, MLflow and Prometheus metrics (Ctrl-C ends it)
+	$(BIN)/tracewatch demo
+
+test: install ## Run the tests on real Kafka, MLflow and PostgreSQL
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+test-faults: install ## Run the fault tests
+	$(BIN)/python -m pytest tests/faults $(PYTEST_ARGS)
+
+lint: install ## Check style, types and the architecture
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: install ## Mend what the formatter and the linter can mend
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: install ## Print the benchmarks' ratios
+	$(BIN)/python -m pytest tests/benchmarks -s --override-ini testpaths=tests/benchmarks $(PYTEST_ARGS)
+
+lock: install ## Resolve the lock files anew
+	$(BIN)/$(RESOLVE) --output-file requirements.lock pyproject.toml
+	$(BIN)/$(RESOLVE) --extra demo --group dev --constraint requirements.lock --output-file requirements-dev.lock pyproject.toml
+
+clean: ## Remove what the targets made
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
