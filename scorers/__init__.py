@@ -1,0 +1,1 @@
+"""How a trace is judged: MLflow scorers from configuration, scored exactly as ``mlflow.genai.evaluate`` scores them."""

@@ -1,0 +1,58 @@
+"""The error tree of the scorers package.
+
+ScorerError
+├── ScorerSettingsError   a key of the configuration holds a value that is not allowed
+│   └── UnknownScorer     no scorer has that name; carries the nearest names
+└── JudgeUnavailable      the judge's endpoint gives no answer: wait and try again
+"""
+
+import difflib
+from collections.abc import Iterable
+
+
+class ScorerError(Exception):
+    """Root of everything that this package raises on purpose."""
+
+
+class ScorerSettingsError(ScorerError):
+    """A configured scorer cannot be built: names the key, its value and what is allowed."""
+
+    def __init__(self, key: str, value: object, allowed: str) -> None:
+        self.key = key
+        self.value = value
+        self.allowed = allowed
+        super().__init__(f"{key}: {value!r} is not allowed; allowed: {allowed}")
+
+
+class UnknownScorer(ScorerSettingsError):  # noqa: N818 -- named in the configuration's vocabulary
+    """No scorer has the name; ``nearest`` lists the known names that look like it, best first."""
+
+    def __init__(self, key: str, name: str, known: Iterable[str]) -> None:
+        self.name = name
+        self.nearest = nearest_names(name, known)
+        hint = f"did you mean {', '.join(self.nearest)}?" if self.nearest else "nothing similar is known"
+        super().__init__(key, name, hint)
+
+
+class JudgeUnavailable(ScorerError):  # noqa: N818 -- a state of the judge, not a mistake of the caller
+    """The judge's endpoint gave no answer for this trace, which says nothing about the trace.
+
+    Attributes:
+        cause: what happened, for a log line (never contains the key).
+        endpoint: the address asked, None where no request was made.
+        status: the HTTP status, None where the connection failed or timed out.
+    """
+
+    def __init__(self, cause: str, *, endpoint: str | None = None, status: int | None = None) -> None:
+        self.cause = cause
+        self.endpoint = endpoint
+        self.status = status
+        super().__init__(f"the judge at {endpoint} is unavailable: {cause}" if endpoint else cause)
+
+
+def nearest_names(name: str, known: Iterable[str], limit: int = 5) -> tuple[str, ...]:
+    """The known names that look like ``name``, best first; upper and lower case do not matter."""
+    by_folded = {candidate.casefold(): candidate for candidate in known}
+    found = difflib.get_close_matches(name.casefold(), list(by_folded), n=limit, cutoff=0.5)
+    contained = [folded for folded in by_folded if name.casefold() in folded and folded not in found]
+    return tuple(by_folded[folded] for folded in [*found, *sorted(contained)][:limit])
