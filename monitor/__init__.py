@@ -1,0 +1,1 @@
+"""The daemon: it takes traces in, samples, scores, compares, measures and alerts."""

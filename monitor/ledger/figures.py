@@ -1,0 +1,85 @@
+"""Sums over verdicts, for gauges and the status page."""
+
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from sqlalchemy import Row, func, select
+
+from monitor.ledger.database import Database
+from monitor.ledger.rows import Label, PassRate, VerdictCount
+from monitor.ledger.schema import verdicts
+
+
+@dataclass(slots=True)
+class _Sum:
+    count: int = 0
+    weight: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """Reads only. Verdicts are weighted by the inverse of their probability; probability 0 weighs nothing."""
+
+    database: Database
+
+    def pass_rates(self, since_ms: int) -> list[PassRate]:
+        """The pass rate of each scorer and segment over traces from `since_ms` on; series without any are left out.
+
+        Formula: the Hajek estimate sum(w * y) / sum(w), w = 1 / probability, y = 1 for a pass and 0 for a fail. Error
+        verdicts are no answer and are left out.
+
+        Raises:
+            LedgerUnavailable: the database does not answer.
+        """
+        sums = self._sums(since_ms)
+        rates = []
+        for scorer, segment in sorted({(scorer, segment) for scorer, segment, _ in sums}):
+            passed, failed = sums[scorer, segment, "pass"], sums[scorer, segment, "fail"]
+            weight = passed.weight + failed.weight
+            if weight > 0:
+                count = passed.count + failed.count
+                rates.append(PassRate(scorer=scorer, segment=segment, verdicts=count, rate=passed.weight / weight))
+        return rates
+
+    def verdict_counts(self, since_ms: int = 0) -> list[VerdictCount]:
+        """How many verdicts of each label each scorer and segment has, over traces from `since_ms` on.
+
+        Raises:
+            LedgerUnavailable: the database does not answer.
+        """
+        return [
+            VerdictCount(scorer=scorer, segment=segment, label=label, count=each.count, weighted=each.weight)
+            for (scorer, segment, label), each in sorted(self._sums(since_ms).items())
+        ]
+
+    def _sums(self, since_ms: int) -> defaultdict[tuple[str, str, Label], _Sum]:
+        sums: defaultdict[tuple[str, str, Label], _Sum] = defaultdict(_Sum)
+        for row in self._grouped(since_ms):
+            for segment in ("all", *_names(row.segments)):
+                into = sums[row.scorer, segment, row.label]
+                into.count += row.verdicts
+                into.weight += row.weight
+        return sums
+
+    def _grouped(self, since_ms: int) -> list[Row[tuple[str, Mapping[str, str], Label, int, float]]]:
+        # Traces share few combinations of segments, whose text is canonical: the database adds up each.
+        row = verdicts.c
+        weight = 1.0 / row.probability
+        with self.database.read() as connection:
+            found = connection.execute(
+                select(
+                    row.scorer,
+                    row.segments,
+                    row.label,
+                    func.count().label("verdicts"),
+                    func.sum(weight).label("weight"),
+                )
+                .where(row.event_time_ms >= since_ms, row.probability > 0)
+                .group_by(row.scorer, row.segments, row.label)
+            )
+            return list(found)
+
+
+def _names(segments: Mapping[str, str]) -> list[str]:
+    return [f"{key}={value}" for key, value in segments.items()]
