@@ -1,0 +1,1 @@
+"""Where traces and their assessments are kept, and what is blacked out before they are."""
