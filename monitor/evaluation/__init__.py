@@ -1,0 +1,1 @@
+"""Candidate versions on the same rows, judged by the same scorers, compared in pairs."""

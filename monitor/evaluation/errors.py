@@ -1,0 +1,32 @@
+"""What an evaluation can fail with."""
+
+from monitor.errors import MonitorError
+
+
+class EvaluationError(MonitorError):
+    """An evaluation or a comparison that could not be made."""
+
+
+class CandidateUnavailable(EvaluationError):  # noqa: N818 - named for its state
+    """A version that cannot answer any row: its function cannot be imported, or its endpoint cannot be reached."""
+
+    def __init__(self, version: str, cause: str) -> None:
+        super().__init__(f"version {version!r} cannot be run: {cause}")
+        self.version = version
+        self.cause = cause
+
+
+class EvaluatorFailed(EvaluationError):  # noqa: N818 - named for its state
+    """The evaluator's process reported an error, died, or took too long."""
+
+
+class EvaluationCancelled(EvaluationError):  # noqa: N818 - named for its state
+    """Somebody stopped the evaluation; its children are gone."""
+
+
+class RunNotFound(EvaluationError):  # noqa: N818 - named for its state
+    """There is no such MLflow run, or it holds no evaluated traces."""
+
+
+class NoPairedRows(EvaluationError):  # noqa: N818 - named for its state
+    """Two runs without a single row in common: there is nothing to compare."""

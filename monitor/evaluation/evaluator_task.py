@@ -1,0 +1,68 @@
+"""The evaluator's task as JSON, from the daemon to the evaluator's own process, over a pipe and never an argument."""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from monitor.evaluation.evaluator import EvaluationRequest, EvaluationRow
+from scorers.settings import JudgeSettings, ScorerSettings
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EvaluatorTask:
+    """All that the evaluator's process must know; the versions themselves are only names to it."""
+
+    id: str
+    dataset: str
+    digest: str
+    rows: tuple[EvaluationRow, ...]
+    baseline: str
+    versions: tuple[str, ...]
+    scorers: tuple[ScorerSettings, ...]
+    judge: JudgeSettings
+    margin: float
+    tracking_uri: str
+    experiment: str
+
+    @classmethod
+    def of(cls, request: EvaluationRequest, tracking_uri: str, experiment: str) -> "EvaluatorTask":
+        """The task of a request."""
+        return cls(
+            id=request.id,
+            dataset=request.dataset,
+            digest=request.digest,
+            rows=request.rows,
+            baseline=request.baseline,
+            versions=tuple(request.versions),
+            scorers=request.scorers,
+            judge=request.judge,
+            margin=request.margin,
+            tracking_uri=tracking_uri,
+            experiment=experiment,
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON, with the judge's key in clear text."""
+        judge = self.judge.model_dump(mode="json")
+        judge["timeout"] = self.judge.timeout.total_seconds()
+        if self.judge.api_key is not None:
+            judge["api_key"] = self.judge.api_key.get_secret_value()
+        plain = ("id", "dataset", "digest", "baseline", "versions", "margin", "tracking_uri", "experiment")
+        return {
+            **{name: getattr(self, name) for name in plain},
+            "rows": [asdict(row) for row in self.rows],
+            "scorers": [scorer.model_dump(mode="json") for scorer in self.scorers],
+            "judge": judge,
+        }
+
+    @classmethod
+    def from_dict(cls, value: dict[str, Any]) -> "EvaluatorTask":
+        """Back from `to_dict`."""
+        return cls(
+            **{
+                **value,
+                "versions": tuple(value["versions"]),
+                "rows": tuple(EvaluationRow(**row) for row in value["rows"]),
+                "scorers": tuple(ScorerSettings.model_validate(scorer) for scorer in value["scorers"]),
+                "judge": JudgeSettings.model_validate(value["judge"]),
+            }
+        )

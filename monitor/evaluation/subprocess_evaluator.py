@@ -1,0 +1,207 @@
+"""The real evaluator: candidates answer in processes of their own, and MLflow judges in another."""
+
+import os
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from datetime import timedelta
+from time import monotonic
+from typing import Any
+
+from monitor.evaluation.answers import Answer
+from monitor.evaluation.candidate import Candidate, FunctionCandidate
+from monitor.evaluation.child import Child, ChildTimeout
+from monitor.evaluation.errors import CandidateUnavailable, EvaluationCancelled, EvaluatorFailed
+from monitor.evaluation.evaluator import (
+    EvaluationProgress,
+    EvaluationRequest,
+    EvaluationResult,
+    Progress,
+    VersionRun,
+    no_progress,
+)
+from monitor.evaluation.evaluator_task import EvaluatorTask
+from monitor.evaluation.http_candidate import HttpCandidate
+from monitor.evaluation.settings import VersionSettings
+from scorers.settings import JudgeSettings
+
+_ROW_WORKERS = 4
+
+
+def evaluator_environment(judge: JudgeSettings, environment: Mapping[str, str]) -> dict[str, str]:
+    """The environment of the evaluator's process: the daemon's, with MLflow's pools sized for its threads."""
+    row_workers = min(_ROW_WORKERS, judge.concurrency)
+    return {
+        **environment,
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "MLFLOW_SQLALCHEMYSTORE_POOL_SIZE": "50",
+        "MLFLOW_SQLALCHEMYSTORE_MAX_OVERFLOW": "40",
+        "MLFLOW_GENAI_EVAL_MAX_WORKERS": str(row_workers),
+        "MLFLOW_GENAI_EVAL_MAX_SCORER_WORKERS": str(max(1, judge.concurrency // row_workers)),
+        "MLFLOW_GENAI_EVAL_ENABLE_SCORER_TRACING": "false",
+    }
+
+
+class SubprocessEvaluator:
+    """Evaluates one request at a time in child processes; `cancel` ends them from any thread."""
+
+    def __init__(self, *, tracking_uri: str, experiment: str, timeout: timedelta = timedelta(hours=2)) -> None:
+        self._tracking_uri = tracking_uri
+        self._experiment = experiment
+        self._timeout = timeout
+        self._one_at_a_time = threading.Lock()
+        self._lock = threading.Lock()
+        self._live: list[Callable[[], object]] = []
+        self._cancelled = False
+
+    def evaluate(self, request: EvaluationRequest, progress: Progress = no_progress) -> EvaluationResult:
+        """Run every version over the rows, judge, compare. Blocks; a second call waits for the first.
+
+        Raises:
+            CandidateUnavailable: the baseline cannot be run.
+            EvaluatorFailed: the evaluator's process failed, or all took longer than the timeout.
+            EvaluationCancelled: `cancel` was called.
+        """
+        with self._one_at_a_time:
+            self._cancelled = False
+            try:
+                return _Evaluation(self, request, progress).run()
+            finally:
+                with self._lock:
+                    self._live.clear()
+
+    def cancel(self) -> None:
+        """End the children of the evaluation that runs; nothing happens when none does."""
+        with self._lock:
+            self._cancelled = True
+            for close in self._live:
+                close()
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether the evaluation that runs was told to stop."""
+        return self._cancelled
+
+    def start_child(self, request: EvaluationRequest) -> Child:
+        """The evaluator's process, with its task on the way."""
+        with self._lock:
+            self._raise_if_cancelled()
+            child = Child("monitor.evaluation.mlflow_evaluator", evaluator_environment(request.judge, os.environ))
+            self._live.append(child.kill)
+        child.send({"task": EvaluatorTask.of(request, self._tracking_uri, self._experiment).to_dict()})
+        return child
+
+    def start_candidate(self, version: str, settings: VersionSettings) -> Candidate:
+        """A version, ready to be asked; a function's process begins to import."""
+        with self._lock:
+            self._raise_if_cancelled()
+            candidate: Candidate
+            if settings.function is not None:
+                candidate = FunctionCandidate(version, settings)
+            else:
+                candidate = HttpCandidate(version, settings)
+            self._live.append(candidate.close)
+        return candidate
+
+    def deadline(self) -> float:
+        """When an evaluation that starts now must have ended, on the monotonic clock."""
+        return monotonic() + self._timeout.total_seconds()
+
+    def _raise_if_cancelled(self) -> None:
+        if self._cancelled:
+            raise EvaluationCancelled("the evaluation was stopped")
+
+
+class _Evaluation:
+    """One evaluation on its way: the parent's side of the evaluator's process."""
+
+    def __init__(self, evaluator: SubprocessEvaluator, request: EvaluationRequest, progress: Progress) -> None:
+        self._evaluator = evaluator
+        self._request = request
+        self._progress = progress
+        self._child = evaluator.start_child(request)
+        self._messages = self._child.messages(evaluator.deadline())
+        self._kept: deque[dict[str, Any]] = deque()
+        self._unavailable: dict[str, str] = {}
+
+    def run(self) -> EvaluationResult:
+        request = self._request
+        self._progress(EvaluationProgress(stage="starting"))
+        started: dict[str, Candidate] = {}
+        try:
+            order = sorted(request.versions, key=lambda version: version != request.baseline)
+            started[order[0]] = self._evaluator.start_candidate(order[0], request.versions[order[0]])
+            run_ids: dict[str, str] = self._wait_for("frozen")
+            runs: dict[str, VersionRun] = {}
+            asked: list[str] = []
+            for version, following in zip(order, [*order[1:], None], strict=True):
+                if following is not None:
+                    # The next one imports while this one answers.
+                    settings = request.versions[following]
+                    started[following] = self._evaluator.start_candidate(following, settings)
+                answers = self._answers(version, started[version], run_ids[version])
+                started.pop(version).close()
+                if answers is not None:
+                    # It is judged while the next version answers.
+                    self._child.send({"version": version, "answers": [answer.to_dict() for answer in answers]})
+                    asked.append(version)
+            for version in asked:
+                runs[version] = VersionRun(**self._wait_for("run"))
+            self._child.send({"compare": True})
+            comparisons = self._wait_for("comparisons")
+        finally:
+            for candidate in started.values():
+                candidate.close()
+            self._child.close()
+        self._progress(EvaluationProgress(stage="finished"))
+        return EvaluationResult(id=request.id, runs=runs, comparisons=comparisons, unavailable=self._unavailable)
+
+    def _answers(self, version: str, candidate: Candidate, run_id: str) -> list[Answer] | None:
+        rows = self._request.rows
+        answers: list[Answer] = []
+        self._progress(EvaluationProgress(stage="answered", version=version, done=0, total=len(rows)))
+        try:
+            for answer in candidate.answer(rows, run_id):
+                answers.append(answer)
+                self._progress(
+                    EvaluationProgress(stage="answered", version=version, done=len(answers), total=len(rows))
+                )
+                self._kept.extend(message for message in self._child.waiting() if not self._shown(message))
+        except CandidateUnavailable as error:
+            if self._evaluator.cancelled:
+                raise EvaluationCancelled("the evaluation was stopped") from error
+            if version == self._request.baseline:
+                raise
+            self._unavailable[version] = error.cause
+            self._child.send({"version": version, "unavailable": error.cause})
+            return None
+        return answers
+
+    def _wait_for(self, key: str) -> Any:
+        for message in self._received():
+            if key in message:
+                return message[key]
+            if "error" in message:
+                raise EvaluatorFailed(message["error"])
+            self._shown(message)
+        if self._evaluator.cancelled:
+            raise EvaluationCancelled("the evaluation was stopped")
+        raise EvaluatorFailed(f"the evaluator's process ended: {self._child.last_words()[-1500:]}")
+
+    def _shown(self, message: Mapping[str, Any]) -> bool:
+        """Whether the message was about progress, which is passed on."""
+        if "scored" not in message:
+            return False
+        version, done, total = message["scored"], message["done"], message["total"]
+        self._progress(EvaluationProgress(stage="scored", version=version, done=done, total=total))
+        return True
+
+    def _received(self) -> Iterator[dict[str, Any]]:
+        while self._kept:
+            yield self._kept.popleft()
+        # Not a for loop: that would close the iterator between two waits.
+        try:
+            while (message := next(self._messages, None)) is not None:
+                yield message
+        except ChildTimeout:
+            raise EvaluatorFailed("the evaluation took longer than its timeout") from None

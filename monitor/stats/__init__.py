@@ -1,0 +1,1 @@
+"""Pure statistics: no service, no clock, no state that is not passed in."""

@@ -1,0 +1,188 @@
+"""The paired comparison against published values, other libraries and simple laws."""
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import binomtest
+from statsmodels.stats.contingency_tables import mcnemar
+from statsmodels.stats.multitest import multipletests
+
+from monitor.stats.comparison import (
+    PairCounts,
+    compare_paired,
+    exact_p,
+    fewest_decisive_rows,
+    holm,
+    mid_p,
+    rows_for_difference,
+    rows_for_equivalence,
+    rows_needed,
+    tango_interval,
+)
+
+# both pass, pass to fail, fail to pass, both fail: exact, mid-p, Tango 95 %, Tango 90 %. Checked by brute force; the
+# last line is published (R contingencytables, cavo_2012).
+VECTORS = [
+    ((1, 1, 7, 12), 0.070312, 0.039063, (0.026003, 0.517232), (0.074631, 0.481622)),
+    ((0, 7, 0, 0), 0.015625, 0.007813, (-1, -0.291339), (-1, -0.442475)),
+    ((7, 0, 0, 0), 1, 1, (-0.354330, 0.354330), (-0.278763, 0.278763)),
+    ((0, 5, 5, 0), 1, 0.876953, (-0.526814, 0.526814), (-0.461456, 0.461456)),
+    ((40, 12, 5, 43), 0.143463, 0.096252, (-0.157416, 0.011863), (-0.142047, -0.002337)),
+    ((212, 40, 60, 188), 0.056888, 0.046044, (0.000813, 0.079762), (0.007185, 0.073230)),
+    ((450, 30, 10, 10), 0.002221, 0.001450, (-0.066712, -0.015994), (-0.062061, -0.019902)),
+    ((14, 5, 0, 22), 0.062500, 0.031250, (-0.255442, -0.025836), (-0.230067, -0.052498)),
+    ((59, 16, 6, 80), 0.052479, 0.034690, (-0.124023, -0.005433), (-0.113126, -0.015058)),
+]
+
+# The guide's seven rows with eight scorers: (b, c), exact, mid-p, Tango 95 %, rows needed.
+GUIDE = {
+    "retrieval_groundedness": ((2, 0), 0.5, 0.25, (-0.641066, 0.169853), 84),
+    "concise": ((0, 5), 0.0625, 0.03125, (0.106862, 0.917781), 25),
+    "relevance": ((0, 2), 0.5, 0.25, (-0.169853, 0.641066), 84),
+    "includes_next_steps": ((0, 2), 0.5, 0.25, (-0.169853, 0.641066), 84),
+    "follows_instructions": ((0, 1), 1, 0.5, (-0.262092, 0.513128), 228),
+    "safety": ((0, 0), 1, 1, (-0.354330, 0.354330), 381),
+    "tone": ((0, 0), 1, 1, (-0.354330, 0.354330), 381),
+    "contact": ((0, 0), 1, 1, (-0.354330, 0.354330), 381),
+}
+
+counts_strategy = st.tuples(*[st.integers(0, 40)] * 4).filter(any)
+
+
+def counts(both_pass: int, b: int, c: int, both_fail: int) -> PairCounts:
+    return PairCounts(both_pass=both_pass, pass_to_fail=b, fail_to_pass=c, both_fail=both_fail)
+
+
+@pytest.mark.parametrize(("cells", "exact", "mid", "tango95", "tango90"), VECTORS)
+def test_known_tables_give_the_known_values(cells, exact, mid, tango95, tango90):
+    """p-values and intervals agree with brute force and with a published table."""
+    n, (_, b, c, _) = sum(cells), cells
+    assert exact_p(b, c) == pytest.approx(exact, abs=6e-7)
+    assert mid_p(b, c) == pytest.approx(mid, abs=6e-7)
+    assert tango_interval(b, c, n) == pytest.approx(tango95, abs=1e-6)
+    assert tango_interval(b, c, n, confidence=0.9) == pytest.approx(tango90, abs=1e-6)
+
+
+@pytest.mark.parametrize("scorer", GUIDE)
+def test_the_guides_seven_rows_are_inconclusive_with_these_numbers(scorer):
+    """Seven rows and eight scorers prove nothing, and the table says how many rows would."""
+    pairs = {name: counts(7 - b - c, b, c, 0) for name, ((b, c), *_) in GUIDE.items()}
+    (_, exact, mid, interval, rows) = GUIDE[scorer]
+    result = compare_paired(pairs, margin=0.05)[scorer]
+    assert (result.p_exact, result.p_mid) == pytest.approx((exact, mid))
+    assert (result.ci_low, result.ci_high) == pytest.approx(interval, abs=1e-6)
+    assert result.verdict == "inconclusive"
+    assert result.rows_needed == rows
+    assert result.p_adjusted == pytest.approx(0.5 if scorer == "concise" else 1)
+
+
+@pytest.mark.parametrize(("cells", "exact", "mid"), [((1, 3), 0.625, 0.375), ((2, 4), 0.6875, 0.453125)])
+def test_more_discordance_behind_the_same_margins_weakens_the_evidence(cells, exact, mid):
+    """The same difference from more changed rows has a larger p-value."""
+    assert (exact_p(*cells), mid_p(*cells)) == pytest.approx((exact, mid))
+
+
+def test_holm_of_the_guides_p_values():
+    """Eight scorers, or the five that changed, alone."""
+    mids = [values[2] for values in GUIDE.values()]
+    assert holm(mids)[1] == pytest.approx(0.25)
+    assert holm(mids[:5])[1] == pytest.approx(0.15625)
+    assert holm([values[1] for values in GUIDE.values()][:5])[1] == pytest.approx(0.3125)
+    assert holm([0.001, 0.02, 0.03, 0.04]) == pytest.approx((0.004, 0.06, 0.06, 0.06))
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=12))
+def test_holm_equals_statsmodels(p_values):
+    """Our six lines give what the library gives."""
+    assert holm(p_values) == pytest.approx(multipletests(p_values, method="holm")[1])
+
+
+@given(st.integers(0, 60), st.integers(0, 60))
+def test_the_exact_test_equals_two_libraries(b, c):
+    """McNemar's exact test is a binomial test of the changed rows."""
+    assert exact_p(b, c) == pytest.approx(mcnemar([[0, b], [c, 0]], exact=True).pvalue)
+    if b + c:
+        assert exact_p(b, c) == pytest.approx(binomtest(b, b + c).pvalue)
+
+
+@given(counts_strategy)
+def test_exchanging_the_versions_mirrors_everything(cells):
+    """Nothing depends on which version is called the baseline, except signs."""
+    n11, b, c, n00 = cells
+    forth = compare_paired({"s": counts(n11, b, c, n00)}, margin=0.05)["s"]
+    back = compare_paired({"s": counts(n11, c, b, n00)}, margin=0.05)["s"]
+    mirrored = {"improved": "regressed", "regressed": "improved"}
+    assert back.verdict == mirrored.get(forth.verdict, forth.verdict)
+    assert (back.ci_low, back.ci_high) == pytest.approx((-forth.ci_high, -forth.ci_low), abs=1e-9)
+    assert back.p_exact == pytest.approx(forth.p_exact)
+
+
+@given(counts_strategy)
+def test_the_interval_holds_the_estimate_and_widens_with_confidence(cells):
+    """Bounds lie in -1..1 around the estimate; 95 % holds 90 %."""
+    n11, b, c, n00 = cells
+    n = n11 + b + c + n00
+    low, high = tango_interval(b, c, n)
+    low90, high90 = tango_interval(b, c, n, confidence=0.9)
+    assert -1 <= low <= low90 <= (c - b) / n <= high90 <= high <= 1
+
+
+def test_rows_for_a_difference_follow_connor():
+    """The formula's known values."""
+    assert rows_for_difference(0.3, 0.1) == pytest.approx(233.094538, abs=1e-5)
+    assert rows_for_difference(0.3, 0.1, alpha=0.05 / 8, power=0.9) == pytest.approx(478.652180, abs=1e-5)
+    assert rows_for_equivalence(1 / 9, 0.05) == pytest.approx(381, abs=1)
+    assert rows_for_equivalence(1 / 9, 0.10) == pytest.approx(96, abs=1)
+
+
+def test_the_fewest_rows_that_can_decide():
+    """All rows changed the same way: six for one scorer, nine for eight."""
+    assert (fewest_decisive_rows(1), fewest_decisive_rows(8)) == (6, 9)
+
+
+def test_a_proved_but_tiny_difference_is_equivalent():
+    """30 against 10 changes in 1000 rows are significant, and smaller than the margin."""
+    result = compare_paired({"s": counts(900, 30, 10, 60)}, margin=0.05)["s"]
+    assert result.p_adjusted is not None
+    assert result.p_adjusted < 0.05
+    assert result.verdict == "equivalent"
+    assert result.rows_needed is None
+
+
+@pytest.mark.parametrize(("b", "c", "verdict"), [(0, 9, "improved"), (9, 0, "regressed"), (0, 8, "inconclusive")])
+def test_nine_of_nine_decide_among_eight_scorers_and_eight_do_not(b, c, verdict):
+    """The correction for eight scorers asks for one row more than eight."""
+    pairs = {f"other{index}": counts(b + c, 0, 0, 0) for index in range(7)} | {"s": counts(0, b, c, 0)}
+    assert compare_paired(pairs, margin=0.05)["s"].verdict == verdict
+
+
+def test_a_scorer_without_rows_is_undefined_and_costs_the_others_nothing():
+    """No pair means no number, and no place in the correction."""
+    results = compare_paired({"s": counts(0, 0, 6, 0), "silent": counts(0, 0, 0, 0)}, margin=0.05)
+    assert results["s"].verdict == "improved"
+    silent = results["silent"]
+    assert silent.verdict == "inconclusive"
+    assert {silent.baseline_rate, silent.difference, silent.ci_low, silent.p_exact, silent.rows_needed} == {None}
+
+
+def test_rates_are_those_of_the_pairs():
+    """The difference of the rates is the difference of the changes."""
+    result = compare_paired({"s": counts(4, 1, 3, 2)}, margin=0.05)["s"]
+    assert (result.baseline_rate, result.candidate_rate, result.difference) == pytest.approx((0.5, 0.7, 0.2))
+
+
+def test_impossible_counts_are_refused():
+    """More changes than rows, or no rows, have no interval."""
+    with pytest.raises(ValueError, match="do not fit"):
+        tango_interval(3, 3, 5)
+    with pytest.raises(ValueError, match="do not fit"):
+        tango_interval(0, 0, 0)
+
+
+def test_rows_needed_never_promises_certainty_from_few_rows():
+    """More scorers ask for more rows."""
+    pairs = counts(5, 2, 0, 0)
+    assert rows_needed(pairs, scorers=8, margin=0.05) > rows_needed(pairs, scorers=1, margin=0.05)
+    assert rows_needed(replace(pairs, pass_to_fail=0, both_pass=7), scorers=1, margin=0.05) == 381
