@@ -1,0 +1,33 @@
+"""The settings of alerts."""
+
+from datetime import timedelta
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from monitor.clock import Duration
+
+Severity = Literal["page", "ticket", "none"]
+
+
+class AlertSettings(BaseModel):
+    """When people are told."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    mode: Literal["deliver", "observe"] = Field(
+        "deliver", description="`observe` computes and shows everything and delivers nothing."
+    )
+    false_alarm_every: Duration = Field(
+        timedelta(days=30), description="The bound on false alarms of the whole daemon: at most one in this time."
+    )
+    max_age: Duration = Field(
+        timedelta(hours=1), description="Verdicts older than this page nobody: their time is over."
+    )
+    pass_rate_window: Duration = Field(
+        timedelta(hours=1), description="The stretch of event time whose pass rate is held against a scorer's target."
+    )
+    pass_rate_for: Duration = Field(
+        timedelta(minutes=5), description="How long a pass rate stays below its target before the alert fires."
+    )
+    min_verdicts: int = Field(20, ge=1, description="Fewer verdicts than this in the window decide nothing.")

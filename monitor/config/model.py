@@ -1,0 +1,119 @@
+"""The root of the configuration, composed of what each package says about itself."""
+
+import hashlib
+from collections import Counter
+from typing import Annotated, Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from consumers.settings import SourceSettings
+from monitor.alerts.settings import AlertSettings
+from monitor.dataset.settings import DatasetSettings
+from monitor.evaluation.settings import EvaluationSettings
+from monitor.exposition import HttpSettings
+from monitor.ledger.settings import LedgerSettings
+from monitor.logs import LogSettings
+from monitor.pipeline.settings import PipelineSettings
+from monitor.sampling import SamplingSettings
+from monitor.schedule import check_cron
+from monitor.settings import MlflowSettings, StatisticsSettings
+from monitor.traces.redaction import RedactionSettings
+from scorers.settings import JudgeSettings, ScorerSettings
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$")]
+LabelName = Annotated[str, Field(pattern=r"^[a-zA-Z][a-zA-Z0-9_]{0,62}$")]
+_OWN_LABELS = ("app", "kind", "scorer", "segment", "severity")
+
+
+class Config(BaseModel):
+    """Everything that one daemon, which watches one application, is told."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, title="Tracewatch configuration")
+
+    app: Name = Field(description="Name of the application; a label of every metric and alert.")
+    labels: dict[LabelName, str] = Field(default_factory=dict, description="Further labels of alerts and build_info.")
+    source: SourceSettings = Field(default_factory=SourceSettings, description="Where trace events come from.")
+    mlflow: MlflowSettings = Field(default_factory=MlflowSettings, description="Where traces and runs are kept.")
+    ledger: LedgerSettings = Field(default_factory=LedgerSettings, description="The database of what is known.")
+    judge: JudgeSettings = Field(default_factory=JudgeSettings, description="The endpoint that judges ask.")
+    sampling: SamplingSettings = Field(default_factory=SamplingSettings, description="How much traffic is judged.")
+    dataset: DatasetSettings = Field(default_factory=lambda: DatasetSettings(name="production"), description="The evaluation dataset.")
+    segments: tuple[str, ...] = Field(
+        default=(), description="Keys by whose values verdicts are told apart, such as app_version; 'all' always exists."
+    )
+    scorers: tuple[ScorerSettings, ...] = Field(min_length=1, description="How a trace is judged.")
+    evaluation: EvaluationSettings | None = Field(
+        default=None, description="Comparison of versions on the dataset; none if left out."
+    )
+    alerts: AlertSettings = Field(default_factory=AlertSettings, description="When people are told.")
+    redaction: RedactionSettings = Field(
+        default_factory=RedactionSettings, description="What is taken out of traces before they are stored or judged."
+    )
+    statistics: StatisticsSettings = Field(default_factory=StatisticsSettings, description="Figures of the gauges.")
+    pipeline: PipelineSettings = Field(default_factory=PipelineSettings, description="Work in hand of one process.")
+    http: HttpSettings = Field(default_factory=HttpSettings, description="Where metrics and health are served.")
+    log: LogSettings = Field(default_factory=LogSettings, description="What is logged.")
+
+    @field_validator("labels")
+    @classmethod
+    def _labels_are_free(cls, labels: dict[str, str]) -> dict[str, str]:
+        if taken := sorted(set(labels) & set(_OWN_LABELS)):
+            raise ValueError(f"{', '.join(taken)}: set by tracewatch itself; choose other names")
+        return labels
+
+    @field_validator("segments")
+    @classmethod
+    def _segments_differ(cls, segments: tuple[str, ...]) -> tuple[str, ...]:
+        if "all" in segments:
+            raise ValueError("'all' always exists; leave it out")
+        if twice := _twice(segments):
+            raise ValueError(f"given twice: {', '.join(twice)}")
+        return segments
+
+    @field_validator("scorers")
+    @classmethod
+    def _scorers_differ(cls, scorers: tuple[ScorerSettings, ...]) -> tuple[ScorerSettings, ...]:
+        if twice := _twice(scorer.name for scorer in scorers):
+            raise ValueError(f"every scorer needs a name of its own; given twice: {', '.join(twice)}")
+        return scorers
+
+    @field_validator("evaluation")
+    @classmethod
+    def _cron_parses(cls, evaluation: EvaluationSettings | None) -> EvaluationSettings | None:
+        if evaluation is not None and evaluation.schedule is not None and evaluation.schedule.cron is not None:
+            try:
+                check_cron(evaluation.schedule.cron)
+            except ValueError as error:
+                raise ValueError(
+                    f"schedule.cron: {evaluation.schedule.cron!r} is no cron expression ({error}); "
+                    "allowed: five fields in UTC, such as '0 */6 * * *'"
+                ) from error
+        return evaluation
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        # The model is frozen for its users; here it is still being made.
+        if self.source.group_id is None:
+            object.__setattr__(self, "source", self.source.model_copy(update={"group_id": f"tracewatch-{self.app}"}))
+        if self.mlflow.experiment is None:
+            object.__setattr__(self, "mlflow", self.mlflow.model_copy(update={"experiment": self.app}))
+        return self
+
+    @property
+    def digest(self) -> str:
+        """12 hex digits of everything configured but the secrets: replicas that differ run different configurations."""
+        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:12]
+
+    @property
+    def experiment(self) -> str:
+        """Name of the MLflow experiment."""
+        return self.mlflow.experiment or self.app
+
+
+def config_schema() -> dict[str, Any]:
+    """The JSON Schema of the configuration file, for editors."""
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **Config.model_json_schema()}
+
+
+def _twice(names: Any) -> list[str]:
+    return sorted(name for name, count in Counter(names).items() if count > 1)

@@ -1,0 +1,67 @@
+"""The dataset: membership is ledger rows, bounded here, and MLflow's dataset follows them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+
+from mlflow.entities import Trace
+
+from monitor.dataset.reconcile import BATCH_ROWS, decide, reconcile
+from monitor.dataset.records import Member, member_from_trace, segment_label
+from monitor.dataset.settings import DatasetSettings
+from monitor.dataset.store import DatasetStore
+from monitor.ledger.members import Members
+from monitor.ledger.rows import LeaseToken, MemberRow
+
+_SHARED = tuple(field.name for field in fields(Member))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Curation:
+    """Offers traces to one dataset, keeps it within its bounds, and brings MLflow in line."""
+
+    settings: DatasetSettings
+    members: Members
+    store: DatasetStore
+
+    @property
+    def subject(self) -> str:
+        """The dataset's name in sampling decisions."""
+        return f"dataset:{self.settings.name}"
+
+    def offer(self, trace: Trace, segments: Mapping[str, str], probability: float) -> bool:
+        """Offer a trace; True if it is the first with its inputs and so owns the record.
+
+        Raises:
+            LedgerUnavailable: the ledger does not answer.
+        """
+        member = member_from_trace(
+            trace,
+            dataset=self.settings.name,
+            segment=segment_label(segments, self.settings.quota_by),
+            probability=probability,
+            golden=self.settings.is_golden(trace.info.tags),
+        )
+        return member is not None and self.members.offer(_row(member))
+
+    def curate(self, token: LeaseToken) -> None:
+        """Evict what exceeds the bounds, then bring MLflow's dataset in line with the ledger, all of it.
+
+        Raises:
+            LedgerUnavailable | LeaseLost: nothing is lost; the next call goes on.
+            DatasetStoreUnavailable | DatasetRejected: likewise, with MLflow.
+        """
+        name = self.settings.name
+        selection = decide([_member(row) for row in self.members.active(name)], self.settings)
+        if selection.evicted:
+            self.members.set_state(name, selection.evicted, "evicted", token)
+        while rows := self.members.unreconciled(name, BATCH_ROWS):
+            done = reconcile(self.store, [_member(row) for row in rows])
+            self.members.mark_reconciled(name, done, rows, token)
+
+
+def _row(member: Member) -> MemberRow:
+    return MemberRow(**{name: getattr(member, name) for name in _SHARED})
+
+
+def _member(row: MemberRow) -> Member:
+    return Member(**{name: getattr(row, name) for name in _SHARED})

@@ -1,0 +1,116 @@
+"""From the configuration to parts: what each part is given, and nothing of what it does."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from consumers.dead_letters import DeadLetterQueue
+from consumers.decoding import decode
+from consumers.events import TraceEvent
+from consumers.file_source import FileSource
+from consumers.kafka_dead_letters import KafkaDeadLetters
+from consumers.kafka_source import KafkaSource
+from consumers.memory_source import MemoryDeadLetters
+from consumers.messages import Message
+from consumers.settings import SourceSettings
+from consumers.source import TraceSource
+from monitor.alerting import Watched
+from monitor.clock import Clock
+from monitor.config import Config
+from monitor.curation import Curation
+from monitor.dataset.mlflow_store import MlflowDatasetStore
+from monitor.evaluation.evaluator import Evaluator
+from monitor.ledger.ledger import Ledger
+from monitor.pipeline.effects import EffectsPolicy
+from monitor.pipeline.sampler import Subject
+from monitor.reevaluation import Reevaluation
+from scorers.catalog import ConfiguredScorer, build_scorer
+from scorers.registry import ScorerRegistry
+from scorers.suite import ScorerSuite
+
+
+def build_suite(config: Config, registry: ScorerRegistry) -> ScorerSuite:
+    """The configured scorers.
+
+    Raises:
+        ScorerSettingsError: one of them cannot be built.
+    """
+    return ScorerSuite([build_scorer(settings, config.judge, registry) for settings in config.scorers])
+
+
+def build_source(config: Config) -> TraceSource:
+    """The stream that the configuration names, not connected yet."""
+    if config.source.kind == "file":
+        return FileSource(_path(config.source))
+    return KafkaSource(config.source)
+
+
+def _path(source: SourceSettings) -> Path:
+    if source.path is None:
+        raise ValueError("source.path is checked with the configuration")
+    return source.path
+
+
+def build_dead_letters(config: Config) -> DeadLetterQueue:
+    """Where invalid events go: a topic; those of a file stay in the file, and are counted and logged."""
+    return MemoryDeadLetters() if config.source.kind == "file" else KafkaDeadLetters(config.source)
+
+
+def decode_with(source: SourceSettings, clock: Clock, message: Message) -> TraceEvent:
+    """The event in a message.
+
+    Raises:
+        InvalidEvent: it is none.
+    """
+    return decode(message, source.format, source.limits, clock.now_ms())
+
+
+def subjects_of(config: Config, scorers: Sequence[ConfiguredScorer]) -> list[Subject]:
+    """What may keep a trace, with the rates of its own."""
+    subjects = [Subject(name=each.name, kind=each.kind, rate=each.settings.rate) for each in scorers]
+    if config.dataset is not None:
+        subjects.append(Subject(name=f"dataset:{config.dataset.name}", kind="dataset", rate=config.dataset.rate))
+    return subjects
+
+
+def policy_of(config: Config, scorers: Sequence[ConfiguredScorer]) -> EffectsPolicy:
+    """What the configuration says about an event's effects."""
+    return EffectsPolicy(
+        scorers=tuple(each.name for each in scorers),
+        judges=frozenset(each.name for each in scorers if each.kind == "judge"),
+        segments=tuple(config.segments),
+        judge_calls_per_hour=config.sampling.judge_calls_per_hour,
+    )
+
+
+def curation_of(config: Config, ledger: Ledger) -> Curation | None:
+    """The dataset's curation, None without a dataset. Rows are shared out by the segments unless told otherwise."""
+    if config.dataset is None:
+        return None
+    settings = config.dataset
+    if not settings.quota_by:
+        settings = settings.model_copy(update={"quota_by": tuple(config.segments)})
+    store = MlflowDatasetStore(config.mlflow.tracking_uri, config.experiment, settings.name)
+    return Curation(settings=settings, members=ledger.members, store=store)
+
+
+def reevaluation_of(config: Config, ledger: Ledger, evaluator: Evaluator, clock: Clock) -> Reevaluation | None:
+    """Re-evaluation of the dataset, None where no versions or no dataset are configured."""
+    if config.evaluation is None or config.dataset is None:
+        return None
+    return Reevaluation(
+        ledger=ledger,
+        evaluator=evaluator,
+        settings=config.evaluation,
+        scorers=tuple(config.scorers),
+        judge=config.judge,
+        dataset=config.dataset.name,
+        clock=clock,
+    )
+
+
+def watched_of(config: Config) -> list[Watched]:
+    """What is asked of each scorer."""
+    return [
+        Watched(scorer=each.name, target=each.target, severity=each.severity, shadow=each.shadow)
+        for each in config.scorers
+    ]

@@ -1,0 +1,234 @@
+"""The daemon's life: wait for what it needs, run, and stop in a fixed order."""
+
+import os
+import signal
+import socket
+import threading
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from datetime import timedelta
+from functools import partial
+
+from prometheus_client import CollectorRegistry
+from structlog.typing import FilteringBoundLogger
+
+from consumers.decoding import REASONS
+from monitor.alerting import Alerting
+from monitor.clock import Clock, SystemClock
+from monitor.config import Config
+from monitor.daemon import assembly
+from monitor.daemon.evaluate import evaluator_of
+from monitor.duty import Duty
+from monitor.errors import ServiceUnavailable
+from monitor.evaluation.evaluator import Evaluator
+from monitor.evaluation.settings import ScheduleSettings
+from monitor.exposition import HttpPort, application
+from monitor.figures import FigureReader
+from monitor.health import Health
+from monitor.leadership import RENEW_EVERY, Leadership
+from monitor.ledger.ledger import Ledger, open_ledger
+from monitor.metrics import GroupMetrics, KnownLabels, ProcessMetrics
+from monitor.pipeline.effects import Effects
+from monitor.pipeline.intake import IntakeLoop, IntakeParts
+from monitor.pipeline.judging import Judging
+from monitor.pipeline.owed import publish_unpublished, work_off_parked
+from monitor.pipeline.patience import Patience
+from monitor.pipeline.sampler import Sampler
+from monitor.schedule import Cron, Every, Schedule
+from monitor.shutdown import stop_on_signals
+from monitor.traces.mlflow_store import MlflowTraceStore
+from monitor.traces.redaction import Redaction
+from monitor.versions import __version__
+from scorers.errors import JudgeUnavailable
+from scorers.judges import check_judge, configure_judge
+from scorers.registry import MlflowScorerRegistry
+from scorers.suite import ScorerSuite
+
+_PROBE_EVERY = timedelta(seconds=15)
+_PUBLISH_GRACE_MS = 60_000
+
+
+def run_daemon(
+    config: Config, log: FilteringBoundLogger, *, on_start: Callable[[str], None] = lambda _address: None
+) -> int:
+    """Run until SIGTERM or SIGINT, and return the exit code.
+
+    `on_start` is told the address of the HTTP port as soon as it answers.
+
+    Raises:
+        ScorerSettingsError: a scorer cannot be built.
+        AddressInUseError: the HTTP port is taken.
+    """
+    with stop_on_signals(signal.SIGTERM, signal.SIGINT) as stop:
+        Daemon(config, log, stop, SystemClock()).run(on_start)
+    return 0
+
+
+class Daemon:
+    """One replica."""
+
+    def __init__(self, config: Config, log: FilteringBoundLogger, stop: threading.Event, clock: Clock) -> None:
+        self._config = config
+        self._log = log
+        self._stop = stop
+        self._clock = clock
+        self._registry = CollectorRegistry()
+        judges = () if config.judge is None else ("judge",)
+        self._health = Health(("kafka", "mlflow", "ledger", *judges))
+        self._patience = Patience(
+            health=self._health, stop=stop, log=log, longest=config.pipeline.retry_up_to
+        )
+
+    def run(self, on_start: Callable[[str], None] = lambda _address: None) -> None:
+        """Run until the stop event is set. See `run_daemon` for what it raises."""
+        port = HttpPort(application(self._registry, self._health, lambda: not self._stop.is_set()), self._config.http)
+        with port:
+            self._log.info("http port answers", address=port.address)
+            on_start(port.address)
+            try:
+                self._run()
+            except (ServiceUnavailable, JudgeUnavailable):
+                if not self._stop.is_set():
+                    raise
+        self._log.info("stopped")
+
+    def _run(self) -> None:
+        with ExitStack() as stack:
+            ledger = self._patience.call("ledger", lambda: open_ledger(self._config.ledger.url.get_secret_value()))
+            stack.callback(ledger.close)
+            traces = MlflowTraceStore(self._config.mlflow.tracking_uri, self._config.experiment)
+            suite = self._build_suite(traces)
+            metrics = self._build_metrics(suite, ledger)
+            effects = self._build_effects(ledger, traces, suite, metrics)
+            loop = self._build_loop(effects, metrics)
+            evaluator = evaluator_of(self._config)
+            leadership = Leadership(ledger.lease, _holder(), self._clock, self._log)
+            stack.callback(leadership.resign)
+            with self._schedule(effects, leadership, evaluator, traces):
+                loop.run(self._stop)
+                # The schedule waits for its jobs when it ends: an evaluation under way is told to stop.
+                self._stop.set()
+                evaluator.cancel()
+
+    def _build_suite(self, traces: MlflowTraceStore) -> ScorerSuite:
+        self._patience.call("mlflow", traces.probe)
+        configure_judge(self._config.judge)
+        suite = assembly.build_suite(self._config, MlflowScorerRegistry(traces.experiment_id))
+        if any(scorer.kind == "judge" for scorer in suite):
+            self._patience.call("judge", lambda: check_judge(self._config.judge))
+        else:
+            self._patience.note_up("judge")
+        return suite
+
+    def _build_metrics(self, suite: ScorerSuite, ledger: Ledger) -> ProcessMetrics:
+        config = self._config
+        known = KnownLabels(
+            app=config.app,
+            version=__version__,
+            config=config.digest,
+            topics=(config.source.topic,),
+            scorers=[scorer.name for scorer in suite],
+            judges=[scorer.name for scorer in suite if scorer.kind == "judge"],
+            dead_letter_reasons=(*REASONS, "trace_rejected"),
+            labels=config.labels,
+        )
+        metrics = ProcessMetrics(self._registry, known, self._health)
+        reader = FigureReader(
+            ledger=ledger,
+            clock=self._clock,
+            window=config.statistics.window,
+            targets={each.name: each.target for each in config.scorers if each.target is not None},
+            dataset=config.dataset.name if config.dataset else None,
+            intervals=_intervals(config),
+        )
+        self._registry.register(GroupMetrics(config.app, reader.read, self._clock))
+        return metrics
+
+    def _build_effects(
+        self, ledger: Ledger, traces: MlflowTraceStore, suite: ScorerSuite, metrics: ProcessMetrics
+    ) -> Effects:
+        return Effects(
+            policy=assembly.policy_of(self._config, list(suite)),
+            ledger=ledger,
+            traces=traces,
+            redaction=Redaction(self._config.redaction),
+            judging=Judging.of(suite, ledger.intake, metrics, self._patience, self._clock),
+            curation=assembly.curation_of(self._config, ledger),
+            patience=self._patience,
+            clock=self._clock,
+        )
+
+    def _build_loop(self, effects: Effects, metrics: ProcessMetrics) -> IntakeLoop:
+        config = self._config
+        suite = list(effects.judging.suite)
+        parts = IntakeParts(
+            source=assembly.build_source(config),
+            dead_letters=assembly.build_dead_letters(config),
+            decode=partial(assembly.decode_with, config.source, self._clock),
+            sampler=Sampler(config.sampling, assembly.subjects_of(config, suite), effects.ledger.budget),
+            effects=effects,
+            positions=effects.ledger.positions,
+            metrics=metrics,
+            patience=self._patience,
+            clock=self._clock,
+            log=self._log,
+        )
+        return IntakeLoop(parts, config.pipeline, effects.policy.scorers)
+
+    @contextmanager
+    def _schedule(
+        self, effects: Effects, leadership: Leadership, evaluator: Evaluator, traces: MlflowTraceStore
+    ) -> Iterator[None]:
+        config, ledger = self._config, effects.ledger
+        leadership.seek()
+        schedule = Schedule(self._log)
+
+        def duty(name: str, work: Callable[..., object]) -> Duty:
+            return Duty(
+                name=name, work=work, leadership=leadership, jobs=ledger.jobs, clock=self._clock, log=self._log
+            )
+
+        every = Every(interval=config.pipeline.upkeep_every)
+        alerting = Alerting(ledger, assembly.watched_of(config), config.alerts, self._log)
+        schedule.add("lease", Every(interval=RENEW_EVERY), leadership.seek)
+        schedule.add("probe", Every(interval=_PROBE_EVERY), partial(self._probe, ledger, traces))
+        schedule.add("alerts", every, duty("alerts", lambda token: alerting.look(token, self._clock.now_ms())))
+        schedule.add("parked", every, duty("parked", lambda _token: work_off_parked(effects)))
+        schedule.add("publish", every, duty("publish", lambda _token: self._publish_left(effects)))
+        if effects.curation is not None:
+            schedule.add("dataset", every, duty("dataset", effects.curation.curate))
+        reevaluation = assembly.reevaluation_of(config, ledger, evaluator, self._clock)
+        if reevaluation is not None and config.evaluation is not None and config.evaluation.schedule is not None:
+            plan = config.evaluation.schedule
+            schedule.add("evaluation", _when(plan), duty("evaluation", lambda _token: reevaluation.run()))
+        with schedule:
+            yield
+
+    def _publish_left(self, effects: Effects) -> int:
+        return publish_unpublished(effects, self._clock.now_ms() - _PUBLISH_GRACE_MS)
+
+    def _probe(self, ledger: Ledger, traces: MlflowTraceStore) -> None:
+        for name, ask in (("ledger", ledger.probe), ("mlflow", traces.probe)):
+            try:
+                ask()
+            except ServiceUnavailable as error:
+                self._patience.note_down(name, error)
+            else:
+                self._patience.note_up(name)
+
+
+def _when(plan: ScheduleSettings) -> Every | Cron:
+    return Cron(expression=plan.cron) if plan.cron is not None else Every(interval=plan.interval or timedelta(days=1))
+
+
+def _intervals(config: Config) -> dict[str, timedelta]:
+    upkeep = dict.fromkeys(("alerts", "parked", "publish", "dataset"), config.pipeline.upkeep_every)
+    plan = config.evaluation.schedule if config.evaluation else None
+    if plan is not None and plan.interval is not None:
+        upkeep["evaluation"] = plan.interval
+    return upkeep
+
+
+def _holder() -> str:
+    return f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"

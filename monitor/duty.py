@@ -1,0 +1,47 @@
+"""A duty of the lease holder: a job by the clock, done by one replica, whose success and failure the ledger keeps."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from structlog.typing import FilteringBoundLogger
+
+from monitor.clock import Clock
+from monitor.errors import MonitorError
+from monitor.leadership import Leadership
+from monitor.ledger.errors import LeaseLost
+from monitor.ledger.jobs import Jobs
+from monitor.ledger.rows import LeaseToken
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Duty:
+    """A job that only the lease holder does, and that notes in the ledger how it went."""
+
+    name: str
+    work: Callable[[LeaseToken], object]
+    leadership: Leadership
+    jobs: Jobs
+    clock: Clock
+    log: FilteringBoundLogger
+
+    def __call__(self) -> None:
+        """Do the work if this replica holds the lease."""
+        token = self.leadership.token
+        if token is None:
+            return
+        try:
+            self.work(token)
+        except LeaseLost as lost:
+            self.log.warning("lease lost", job=self.name, cause=str(lost))
+        except MonitorError as error:
+            self.log.warning("job failed", job=self.name, cause=str(error))
+            self._note_failure(error)
+        else:
+            self.jobs.succeeded(self.name, self.clock.now_ms())
+
+    def _note_failure(self, error: MonitorError) -> None:
+        try:
+            self.jobs.failed(self.name, self.clock.now_ms(), str(error))
+        except MonitorError as second:
+            self.log.warning("job's failure not noted", job=self.name, cause=str(second))
+

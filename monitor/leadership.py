@@ -1,0 +1,57 @@
+"""Which replica does what only one may do: it holds the lease, and shows its token with each thing it publishes."""
+
+import threading
+from datetime import timedelta
+
+from structlog.typing import FilteringBoundLogger
+
+from monitor.clock import Clock
+from monitor.errors import ServiceUnavailable
+from monitor.ledger.lease import Leases
+from monitor.ledger.rows import LeaseToken
+
+LEASE_NAME = "leader"
+LEASE_TTL = timedelta(seconds=30)
+RENEW_EVERY = timedelta(seconds=5)
+
+
+class Leadership:
+    """Keeps trying for the lease; `token` is its proof while it is held. Threads may share it."""
+
+    def __init__(self, leases: Leases, holder: str, clock: Clock, log: FilteringBoundLogger) -> None:
+        self._leases = leases
+        self._holder = holder
+        self._clock = clock
+        self._log = log
+        self._lock = threading.Lock()
+        self._token: LeaseToken | None = None
+
+    @property
+    def token(self) -> LeaseToken | None:
+        """The lease as last seen; the ledger checks it again in each transaction that publishes."""
+        return self._token
+
+    def seek(self) -> LeaseToken | None:
+        """Take or prolong the lease if that is possible now."""
+        with self._lock:
+            held = self._token
+            try:
+                self._token = self._leases.acquire(
+                    LEASE_NAME, self._holder, LEASE_TTL.total_seconds(), self._clock.now_ms()
+                )
+            except ServiceUnavailable:
+                self._token = None
+            if (held is None) != (self._token is None):
+                self._log.info("lease held" if self._token else "lease not held", holder=self._holder)
+            return self._token
+
+    def resign(self) -> None:
+        """Give the lease up, so that another replica need not wait for its end."""
+        with self._lock:
+            if self._token is None:
+                return
+            try:
+                self._leases.release(self._token)
+            except ServiceUnavailable as error:
+                self._log.warning("lease not released; it runs out", cause=str(error))
+            self._token = None

@@ -1,0 +1,26 @@
+"""Metrics: all of them declared in `declared`, counted in `process`, read from the ledger in `group`."""
+
+from monitor.metrics.declared import METRICS, bounded, describe
+from monitor.metrics.group import (
+    CandidateFigure,
+    GroupFigures,
+    GroupMetrics,
+    JobFigure,
+    PassRateFigure,
+    RegressionKind,
+)
+from monitor.metrics.process import KnownLabels, ProcessMetrics
+
+__all__ = [
+    "METRICS",
+    "CandidateFigure",
+    "GroupFigures",
+    "GroupMetrics",
+    "JobFigure",
+    "KnownLabels",
+    "PassRateFigure",
+    "ProcessMetrics",
+    "RegressionKind",
+    "bounded",
+    "describe",
+]

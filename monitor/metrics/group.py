@@ -1,0 +1,190 @@
+"""What the group knows, read from the ledger by every replica."""
+
+import threading
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final, Literal
+
+from prometheus_client.metrics_core import GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+from monitor.clock import Clock
+from monitor.errors import ServiceUnavailable
+from monitor.metrics.declared import METRICS, bounded, family
+
+CACHED_S: Final = 15.0
+GONE_AFTER_S: Final = 60.0
+SEGMENTS_SHOWN: Final = 100
+
+RegressionKind = Literal["production", "candidate"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PassRateFigure:
+    """The pass rate of a series, 0 to 1, with its bounds where they are known; `verdicts` is how many it rests on."""
+
+    scorer: str
+    segment: str
+    rate: float
+    verdicts: int
+    lower: float | None = None
+    upper: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CandidateFigure:
+    """An app version in the latest evaluation, the baseline (without a difference) too. Rates are 0 to 1."""
+
+    version: str
+    scorer: str
+    pass_rate: float | None
+    difference: float | None = None
+    lower: float | None = None
+    upper: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobFigure:
+    """A scheduled job, in seconds since the epoch: its last success, and by when the next one is due."""
+
+    last_success_s: float | None
+    deadline_s: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GroupFigures:
+    """What the ledger says at one look. What is not known is left out, never 0.
+
+    Attributes:
+        pass_rates: of the series that have verdicts.
+        targets: scorer -> the pass rate asked for.
+        firing: (kind, scorer, segment) of each alert that fires; a candidate's segment is `version=NAME`.
+        dataset_rows: dataset -> rows.
+        candidates: the versions of the latest evaluation.
+        jobs: job -> its times.
+        accounted: (scorer, outcome) -> events.
+        unaccounted: scorer -> events received minus those accounted for, 0 included.
+        evidence: (scorer, segment) -> evidence of a regression, alarm at 1.
+        detectable_drop: (scorer, segment) -> smallest fall of the pass rate that would be found.
+    """
+
+    pass_rates: Sequence[PassRateFigure] = ()
+    targets: Mapping[str, float] = field(default_factory=dict)
+    firing: Collection[tuple[RegressionKind, str, str]] = ()
+    dataset_rows: Mapping[str, int] = field(default_factory=dict)
+    candidates: Sequence[CandidateFigure] = ()
+    jobs: Mapping[str, JobFigure] = field(default_factory=dict)
+    accounted: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    unaccounted: Mapping[str, int] = field(default_factory=dict)
+    evidence: Mapping[tuple[str, str], float] = field(default_factory=dict)
+    detectable_drop: Mapping[tuple[str, str], float] = field(default_factory=dict)
+
+
+class GroupMetrics(Collector):
+    """Exports the figures that `read` gives, for a registry. Safe to use from any thread.
+
+    `read` is called at most every 15 seconds, however often metrics are scraped, and never twice at once. While it
+    raises `ServiceUnavailable` the last figures are shown until they are 60 seconds old; then there are none.
+    """
+
+    def __init__(self, app: str, read: Callable[[], GroupFigures], clock: Clock) -> None:
+        self._app = bounded(app)
+        self._read = read
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._figures: GroupFigures | None = None
+        self._read_at_s = 0.0
+        self._asked_at_s: float | None = None
+
+    def describe(self) -> Iterable[GaugeMetricFamily]:
+        """The metrics without samples, so that registering reads nothing."""
+        names = (each.name.removeprefix("tracewatch_") for each in METRICS if each.scope == "group")
+        return [family(name) for name in names]
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        """The metrics that have values now."""
+        figures = self._current()
+        if figures is None:
+            return
+        for name, samples in _samples(figures):
+            found = family(name)
+            for labels, value in samples.items():
+                found.add_metric([self._app, *labels], value)
+            if samples:
+                yield found
+
+    def _current(self) -> GroupFigures | None:
+        # A scrape that finds a slow read under way shows the last figures: it must not time out behind it.
+        if self._lock.acquire(blocking=self._figures is None):
+            try:
+                self._refresh()
+            finally:
+                self._lock.release()
+        fresh = self._clock.monotonic_s() - self._read_at_s <= GONE_AFTER_S
+        return self._figures if fresh else None
+
+    def _refresh(self) -> None:
+        now_s = self._clock.monotonic_s()
+        if self._asked_at_s is not None and now_s - self._asked_at_s < CACHED_S:
+            return
+        try:
+            figures = self._read()
+        except ServiceUnavailable:
+            # The ledger's own health check says so; here the figures just grow old.
+            figures = None
+        finally:
+            self._asked_at_s = self._clock.monotonic_s()
+        if figures is not None:
+            self._read_at_s = now_s
+            self._figures = figures
+
+
+Samples = dict[tuple[str, ...], float]
+
+
+def _samples(figures: GroupFigures) -> Iterator[tuple[str, Samples]]:
+    rates = _shown(figures.pass_rates)
+    yield "pass_rate", _labelled(((each.scorer, each.segment), each.rate) for each in rates)
+    yield "pass_rate_lower", _labelled(((each.scorer, each.segment), each.lower) for each in rates)
+    yield "pass_rate_upper", _labelled(((each.scorer, each.segment), each.upper) for each in rates)
+    yield "target", _labelled(((scorer,), target) for scorer, target in figures.targets.items())
+    yield "regression", _regressions(figures, rates)
+    yield "regression_evidence", _labelled(figures.evidence.items())
+    yield "detectable_drop", _labelled(figures.detectable_drop.items())
+    yield "dataset_rows", _labelled(((dataset,), rows) for dataset, rows in figures.dataset_rows.items())
+    versions = figures.candidates
+    yield "candidate_pass_rate", _labelled(((each.version, each.scorer), each.pass_rate) for each in versions)
+    yield "candidate_difference", _labelled(((each.version, each.scorer), each.difference) for each in versions)
+    yield "candidate_difference_lower", _labelled(((each.version, each.scorer), each.lower) for each in versions)
+    yield "candidate_difference_upper", _labelled(((each.version, each.scorer), each.upper) for each in versions)
+    jobs = figures.jobs.items()
+    yield "job_last_success_timestamp_seconds", _labelled(((name,), job.last_success_s) for name, job in jobs)
+    yield "job_deadline_timestamp_seconds", _labelled(((name,), job.deadline_s) for name, job in jobs)
+    yield "events_accounted", _labelled(figures.accounted.items())
+    yield "events_unaccounted", _labelled(((scorer,), events) for scorer, events in figures.unaccounted.items())
+
+
+def _labelled(values: Iterable[tuple[tuple[str, ...], float | None]]) -> Samples:
+    return {tuple(map(bounded, labels)): float(value) for labels, value in values if value is not None}
+
+
+def _shown(rates: Sequence[PassRateFigure]) -> list[PassRateFigure]:
+    """`all`, and of each scorer's segments the 100 with the most verdicts."""
+    shown: list[PassRateFigure] = []
+    room = dict.fromkeys((each.scorer for each in rates), SEGMENTS_SHOWN)
+    for each in sorted(rates, key=lambda rate: (rate.segment != "all", -rate.verdicts)):
+        if each.segment == "all" or room[each.scorer] > 0:
+            shown.append(each)
+            room[each.scorer] -= each.segment != "all"
+    return shown
+
+
+def _regressions(figures: GroupFigures, rates: Sequence[PassRateFigure]) -> Samples:
+    """1 for what fires, 0 for everything else that is watched."""
+    watched: list[tuple[str, ...]] = [("production", each.scorer, each.segment) for each in rates]
+    watched += [
+        ("candidate", each.scorer, f"version={each.version}")
+        for each in figures.candidates
+        if each.difference is not None
+    ]
+    return _labelled([(labels, 0.0) for labels in watched] + [(labels, 1.0) for labels in figures.firing])

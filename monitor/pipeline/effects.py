@@ -1,0 +1,128 @@
+"""What one event causes, in the order that makes a redelivery repeat projections and never a judge call."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from mlflow.entities import Feedback, Trace
+
+from consumers.events import TraceEvent
+from monitor.clock import Clock
+from monitor.curation import Curation
+from monitor.dataset.records import inputs_digest, inputs_of
+from monitor.ledger.ledger import Ledger
+from monitor.ledger.rows import DecisionRow, TraceRow
+from monitor.pipeline.judging import Judging
+from monitor.pipeline.patience import Patience
+from monitor.pipeline.sampler import segments_of
+from monitor.traces.redaction import Redaction
+from monitor.traces.store import TraceStore
+
+_MINUTE_MS = 60_000
+Outcomes = Mapping[str, tuple[str, str]]
+"""Scorer -> (outcome, reason), for the accounting."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EffectsPolicy:
+    """What the configuration says about an event's effects."""
+
+    scorers: tuple[str, ...]
+    judges: frozenset[str]
+    segments: tuple[str, ...]
+    judge_calls_per_hour: int | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Effects:
+    """Applies events. Threads may share it: what must not happen twice is decided in the ledger."""
+
+    policy: EffectsPolicy
+    ledger: Ledger
+    traces: TraceStore
+    redaction: Redaction
+    judging: Judging
+    curation: Curation | None
+    patience: Patience
+    clock: Clock
+
+    def apply(self, event: TraceEvent, decisions: Sequence[DecisionRow]) -> Outcomes:
+        """Take the event all the way to published verdicts, and say what became of it for each scorer.
+
+        Raises:
+            ServiceUnavailable | JudgeUnavailable: the daemon stops first; the event comes again.
+            TraceRejected: MLflow refuses the trace itself.
+        """
+        trace = self.redaction.trace(event.payload.trace())
+        row = self._row(event, trace)
+        claim = self.patience.call("ledger", lambda: self.ledger.intake.claim(row, decisions))
+        if claim.outcome == "duplicate":
+            return dict.fromkeys(self.policy.scorers, ("duplicates", "trace_id"))
+        self.patience.call("mlflow", lambda: self.traces.put(trace))
+        due = [each for each in claim.decisions if each.state == "due" and each.subject not in claim.scored]
+        parked = self._park_what_exceeds_the_budget(row.trace_id, due)
+        for decision in due:
+            if decision.subject not in parked:
+                self.judging.judge(trace, row, decision)
+        self._offer_to_dataset(trace, row, claim.decisions)
+        self.publish(row.trace_id)
+        return self._outcomes(claim.decisions, parked)
+
+    def publish(self, trace_id: str) -> None:
+        """Show in MLflow what the ledger says of the trace."""
+        verdicts = self.patience.call("ledger", lambda: self.ledger.intake.verdicts_of(trace_id))
+        if all(verdict.published for verdict in verdicts):
+            return
+        assessments = [Feedback.from_dictionary(dict(verdict.feedback)) for verdict in verdicts if verdict.feedback]
+        self.patience.call("mlflow", lambda: self.traces.publish(trace_id, assessments))
+        scorers = [verdict.scorer for verdict in verdicts]
+        self.patience.call("ledger", lambda: self.ledger.intake.mark_published(trace_id, scorers))
+
+    def _row(self, event: TraceEvent, trace: Trace) -> TraceRow:
+        return TraceRow(
+            trace_id=event.trace_id,
+            source_id=event.source_id,
+            topic=event.position.topic,
+            partition=event.position.partition,
+            offset=event.position.offset,
+            event_time_ms=event.timestamp_ms,
+            name=event.name,
+            app_version=event.app_version,
+            session_id=event.session_id,
+            status=event.status,
+            inputs_digest=inputs_digest(inputs_of(trace)),
+            segments=segments_of(event, self.policy.segments),
+        )
+
+    def _park_what_exceeds_the_budget(self, trace_id: str, due: Sequence[DecisionRow]) -> frozenset[str]:
+        per_hour = self.policy.judge_calls_per_hour
+        judges = [decision.subject for decision in due if decision.subject in self.policy.judges]
+        if per_hour is None or not judges:
+            return frozenset()
+        minute = self.clock.now_ms() // _MINUTE_MS
+        granted = self.patience.call(
+            "ledger", lambda: self.ledger.budget.reserve_calls(len(judges), minute, per_hour)
+        )
+        parked = frozenset(judges[granted:])
+        if parked:
+            self.patience.call("ledger", lambda: self.ledger.intake.park(trace_id, parked))
+        return parked
+
+    def _offer_to_dataset(self, trace: Trace, row: TraceRow, decisions: Sequence[DecisionRow]) -> None:
+        curation = self.curation
+        if curation is None:
+            return
+        member = next((each for each in decisions if each.subject == curation.subject and each.kept), None)
+        if member is not None:
+            self.patience.call("ledger", lambda: curation.offer(trace, row.segments, member.probability))
+
+    def _outcomes(self, decisions: Sequence[DecisionRow], parked: frozenset[str]) -> Outcomes:
+        by_subject = {decision.subject: decision for decision in decisions}
+        return {scorer: _outcome(by_subject.get(scorer), scorer in parked) for scorer in self.policy.scorers}
+
+
+def _outcome(decision: DecisionRow | None, parked: bool) -> tuple[str, str]:  # noqa: FBT001 - one caller, beside it
+    if decision is None or not decision.kept:
+        return ("sampled_out", decision.reason if decision else "not_configured")
+    if parked or decision.state == "parked":
+        return ("parked", "budget")
+    return ("scored", decision.reason)

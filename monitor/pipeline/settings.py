@@ -1,0 +1,29 @@
+"""The settings of the pipeline."""
+
+from datetime import timedelta
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from monitor.clock import Duration
+
+
+class PipelineSettings(BaseModel):
+    """How much is in hand at once, and how long things may take."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    max_events_in_flight: int = Field(
+        200, ge=1, description="Events in hand above which partitions are paused; they resume at half of it."
+    )
+    workers: int = Field(16, ge=1, description="Threads that judge traces.")
+    commit_every: Duration = Field(timedelta(seconds=1), description="How often the watermark is moved and committed.")
+    shutdown_deadline: Duration = Field(
+        timedelta(seconds=20), description="How long events in hand may take to finish on a stop."
+    )
+    upkeep_every: Duration = Field(
+        timedelta(seconds=5),
+        description="How often the lease holder looks at alerts, the dataset, parked work and what is unpublished.",
+    )
+    retry_up_to: Duration = Field(
+        timedelta(seconds=30), description="The longest wait between two tries of a service that is away."
+    )

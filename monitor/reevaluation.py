@@ -1,0 +1,121 @@
+"""One re-evaluation: the dataset's rows, every version, the comparisons, and what of it the ledger keeps."""
+
+import uuid
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+
+from monitor.clock import Clock
+from monitor.dataset.records import Row, content_digest
+from monitor.errors import MonitorError
+from monitor.evaluation.evaluator import (
+    EvaluationRequest,
+    EvaluationResult,
+    EvaluationRow,
+    Evaluator,
+    Progress,
+    no_progress,
+)
+from monitor.evaluation.settings import EvaluationSettings
+from monitor.ledger.ledger import Ledger
+from monitor.ledger.rows import EvaluationRow as LedgerRow
+from monitor.ledger.rows import MemberRow
+from scorers.settings import JudgeSettings, ScorerSettings
+
+
+class NothingToEvaluate(MonitorError):  # noqa: N818 - a state of the dataset, not a mistake
+    """The dataset has no rows yet."""
+
+
+class UnknownCandidate(MonitorError):  # noqa: N818 - named in the configuration's vocabulary
+    """No version has that name, or it is the baseline itself."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Reevaluation:
+    """Runs evaluations of one dataset. `scorers` are those of production, shadows included."""
+
+    ledger: Ledger
+    evaluator: Evaluator
+    settings: EvaluationSettings
+    scorers: tuple[ScorerSettings, ...]
+    judge: JudgeSettings
+    dataset: str
+    clock: Clock
+
+    def run(self, candidate: str | None = None, progress: Progress = no_progress) -> EvaluationResult:
+        """Evaluate the baseline and every candidate, or the one named, on the dataset's rows of now.
+
+        Raises:
+            NothingToEvaluate: the dataset has no rows.
+            UnknownCandidate: no candidate has that name.
+            EvaluationError: the evaluation failed; the ledger keeps the reason.
+            LedgerUnavailable: the ledger does not answer.
+        """
+        request = self._request(self.ledger.members.active(self.dataset), candidate)
+        self.ledger.evaluations.begin(
+            LedgerRow(
+                id=request.id,
+                dataset=request.dataset,
+                digest=request.digest,
+                rows=[asdict(row) for row in request.rows],
+                started_at_ms=self.clock.now_ms(),
+            )
+        )
+        try:
+            result = self.evaluator.evaluate(request, progress)
+        except MonitorError as error:
+            self.ledger.evaluations.fail(request.id, str(error), finished_at_ms=self.clock.now_ms())
+            raise
+        self.ledger.evaluations.finish(
+            request.id,
+            {version: _run(result, version) for version in result.runs},
+            result.comparisons,
+            finished_at_ms=self.clock.now_ms(),
+        )
+        return result
+
+    def _request(self, members: Sequence[MemberRow], candidate: str | None) -> EvaluationRequest:
+        if not members:
+            raise NothingToEvaluate(f"the dataset {self.dataset!r} has no rows yet: nothing to evaluate")
+        rows = tuple(_row(member) for member in members)
+        return EvaluationRequest(
+            id=uuid.uuid4().hex,
+            dataset=self.dataset,
+            digest=content_digest(_dataset_row(member) for member in members),
+            rows=rows,
+            baseline=self.settings.baseline,
+            versions={name: self.settings.versions[name] for name in self._versions(candidate)},
+            scorers=self.scorers,
+            judge=self.judge,
+            margin=self.settings.margin,
+        )
+
+    def _versions(self, candidate: str | None) -> Iterable[str]:
+        candidates = [name for name in self.settings.versions if name != self.settings.baseline]
+        if candidate is not None and candidate not in candidates:
+            raise UnknownCandidate(f"--candidate {candidate}: the candidates are {', '.join(candidates) or 'none'}")
+        return [self.settings.baseline, *(candidates if candidate is None else [candidate])]
+
+
+def _row(member: MemberRow) -> EvaluationRow:
+    return EvaluationRow(
+        inputs=member.inputs,
+        expectations=dict(member.expectations),
+        tags={"tracewatch.source_trace": member.trace_id},
+        record_id=member.record_id or member.inputs_digest[:32],
+    )
+
+
+def _dataset_row(member: MemberRow) -> Row:
+    return Row(
+        record_id=member.record_id or "",
+        inputs=member.inputs,
+        expectations=member.expectations,
+        trace_id=member.trace_id,
+        tags=member.tags,
+    )
+
+
+def _run(result: EvaluationResult, version: str) -> Mapping[str, object]:
+    run = result.runs[version]
+    return {"run_id": run.run_id, "overall": run.overall, "metrics": dict(run.metrics)}
