@@ -68,7 +68,7 @@ def translate(error: kafka_errors.KafkaError) -> ConsumersError:
 
 def describe(error: BaseException) -> str:
     """One line: the error's own words, or its name where it has none."""
-    words = " ".join(str(error).split())
+    words = " ".join(str(error).split()).removesuffix(": None")
     return words or type(error).__name__
 
 

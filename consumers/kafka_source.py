@@ -63,8 +63,11 @@ class KafkaSource:
         if describe_topic(settings.connection(), settings.topic, timeout_s=timeout_s) is None:
             raise SourceUnavailable(f"Kafka at {settings.bootstrap_servers} has no topic `{settings.topic}`")
         self._client = connect(KafkaConsumer, self._options())
+        _keep_rejoining(self._client._coordinator)  # noqa: SLF001 - see there
         with kafka_border():
             self._client.subscribe([settings.topic], listener=self._rebalances)
+        # Asking for an offset also fetches the topic's partitions: without them the first join would assign nothing.
+        self.probe()
 
     def poll(self, timeout_s: float) -> PolledBatch:
         """Messages, and what the group has given to us and taken from us since the last poll.
@@ -150,9 +153,9 @@ class KafkaSource:
         """Ask for an end offset: a poll tells nothing, it is empty when the brokers are away.
 
         Raises:
-            SourceUnavailable: no answer within the request timeout.
+            SourceUnavailable: no answer within the connect timeout.
         """
-        timeout_ms = milliseconds(self._settings.request_timeout)
+        timeout_ms = milliseconds(self._settings.connect_timeout)
         with kafka_border():
             self._consumer.end_offsets([KafkaTopicPartition(self._settings.topic, 0)], timeout_ms=timeout_ms)
 
@@ -209,6 +212,17 @@ class KafkaSource:
             "max_poll_interval_ms": milliseconds(settings.max_poll_interval),
             "request_timeout_ms": max(request_ms, 1000),
         }
+
+
+def _keep_rejoining(coordinator: Any) -> None:
+    """Make a rejoin that a poll's timeout has interrupted go on with the next poll.
+
+    kafka-python 3.0.12 decides at each poll whether a rejoin is needed. When the reason was new metadata, the leader
+    takes note of the metadata in the middle of the rejoin, and so finds no reason to go on if the poll ends just then:
+    its partitions never arrive, its heartbeat stays off, and the group expels it without its noticing, for ever.
+    """
+    needs_rejoin = coordinator.need_rejoin
+    coordinator.need_rejoin = lambda: coordinator.rejoining or needs_rejoin()
 
 
 def _message(record: Any) -> Message:

@@ -51,6 +51,8 @@ class Curation:
             DatasetStoreUnavailable | DatasetRejected: likewise, with MLflow.
         """
         name = self.settings.name
+        # A dataset that somebody deleted is made anew, and each record finds its way back at its next change.
+        self.store.ensure()
         selection = decide([_member(row) for row in self.members.active(name)], self.settings)
         if selection.evicted:
             self.members.set_state(name, selection.evicted, "evicted", token)

@@ -5,7 +5,7 @@ class MonitorError(Exception):
     """Something the monitor itself has to say: its text is fit to be shown to an operator without a traceback."""
 
 
-class ServiceUnavailable(MonitorError):  # noqa: N818 - named for the state of the service, as the daemon waits on it
+class ServiceUnavailable(MonitorError):
     """A service that the daemon depends on did not answer, or refused: the caller may wait and try again."""
 
 

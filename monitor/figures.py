@@ -1,6 +1,6 @@
 """What the ledger says of the whole group, as the metrics show it."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Literal
@@ -18,14 +18,14 @@ _KINDS: Mapping[str, Literal["production", "candidate"]] = {
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FigureReader:
-    """Reads the group's figures. `intervals` gives the time between two runs of the jobs that have one."""
+    """Reads the group's figures. `deadline_s` tells by when a job that last succeeded then is overdue."""
 
     ledger: Ledger
     clock: Clock
     window: timedelta
     targets: Mapping[str, float]
     dataset: str | None
-    intervals: Mapping[str, timedelta]
+    deadline_s: Callable[[str, float | None], float | None]
 
     def read(self) -> GroupFigures:
         """The figures of now.
@@ -63,11 +63,8 @@ class FigureReader:
         )
 
     def _job(self, row: JobRow) -> JobFigure:
-        interval = self.intervals.get(row.job)
         last_s = None if row.last_success_ms is None else row.last_success_ms / 1000
-        # Two missed runs in a row are overdue; one may only be late.
-        deadline_s = None if last_s is None or interval is None else last_s + 2 * interval.total_seconds()
-        return JobFigure(last_success_s=last_s, deadline_s=deadline_s)
+        return JobFigure(last_success_s=last_s, deadline_s=self.deadline_s(row.job, last_s))
 
 
 def _candidates(comparisons: Iterable[ComparisonRow]) -> Iterable[CandidateFigure]:

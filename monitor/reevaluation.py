@@ -22,11 +22,11 @@ from monitor.ledger.rows import MemberRow
 from scorers.settings import JudgeSettings, ScorerSettings
 
 
-class NothingToEvaluate(MonitorError):  # noqa: N818 - a state of the dataset, not a mistake
+class NothingToEvaluate(MonitorError):
     """The dataset has no rows yet."""
 
 
-class UnknownCandidate(MonitorError):  # noqa: N818 - named in the configuration's vocabulary
+class UnknownCandidate(MonitorError):
     """No version has that name, or it is the baseline itself."""
 
 

@@ -8,20 +8,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from hashlib import blake2b
-from typing import Annotated, Final, Literal
+from typing import Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from monitor.clock import Duration
-
-_NAMED_RATES: Final = {"always": 1.0, "never": 0.0}
-
-
-def _named_rate(value: object) -> object:
-    return _NAMED_RATES.get(value, value) if isinstance(value, str) else value
-
-
-Rate = Annotated[float, BeforeValidator(_named_rate), Field(ge=0.0, le=1.0)]
+from monitor.rate import Rate
 
 
 class Condition(BaseModel):

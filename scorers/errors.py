@@ -24,7 +24,7 @@ class ScorerSettingsError(ScorerError):
         super().__init__(f"{key}: {value!r} is not allowed; allowed: {allowed}")
 
 
-class UnknownScorer(ScorerSettingsError):  # noqa: N818 -- named in the configuration's vocabulary
+class UnknownScorer(ScorerSettingsError):
     """No scorer has the name; ``nearest`` lists the known names that look like it, best first."""
 
     def __init__(self, key: str, name: str, known: Iterable[str]) -> None:
@@ -34,7 +34,7 @@ class UnknownScorer(ScorerSettingsError):  # noqa: N818 -- named in the configur
         super().__init__(key, name, hint)
 
 
-class JudgeUnavailable(ScorerError):  # noqa: N818 -- a state of the judge, not a mistake of the caller
+class JudgeUnavailable(ScorerError):
     """The judge's endpoint gave no answer for this trace, which says nothing about the trace.
 
     Attributes:

@@ -134,7 +134,7 @@ class _Reader:
             return self._mapping(node, key)
         if isinstance(node, yaml.SequenceNode):
             return [self._value(child, (*key, index)) for index, child in enumerate(node.value)]
-        value = self._loader.construct_object(node)  # type: ignore[no-untyped-call]
+        value = self._loader.construct_object(node)
         return self._substituted(node, key, value) if isinstance(value, str) else value
 
     def _mapping(self, node: yaml.MappingNode, key: Key) -> dict[str, Any]:

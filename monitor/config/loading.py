@@ -59,7 +59,9 @@ def _problem(document: Document, detail: ErrorDetails) -> Problem:
     if kind == "extra_forbidden":
         known = _keys_at(key[:-1])
         allowed = f"allowed here: {', '.join(known)}"
-        return Problem(where=where, key=name, wrong="unknown key", allowed=_joined(nearest(str(key[-1]), known), allowed))
+        return Problem(
+            where=where, key=name, wrong="unknown key", allowed=_joined(nearest(str(key[-1]), known), allowed)
+        )
     field = _description(key)
     if kind == "missing":
         return Problem(where=where, key=name, wrong="is missing", allowed=field)

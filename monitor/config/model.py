@@ -37,9 +37,13 @@ class Config(BaseModel):
     ledger: LedgerSettings = Field(default_factory=LedgerSettings, description="The database of what is known.")
     judge: JudgeSettings = Field(default_factory=JudgeSettings, description="The endpoint that judges ask.")
     sampling: SamplingSettings = Field(default_factory=SamplingSettings, description="How much traffic is judged.")
-    dataset: DatasetSettings = Field(default_factory=lambda: DatasetSettings(name="production"), description="The evaluation dataset.")
+    dataset: DatasetSettings | None = Field(
+        default_factory=lambda: DatasetSettings(name="production"),
+        description="The evaluation dataset; none if null.",
+    )
     segments: tuple[str, ...] = Field(
-        default=(), description="Keys by whose values verdicts are told apart, such as app_version; 'all' always exists."
+        default=(),
+        description="Keys by whose values verdicts are told apart, such as app_version; 'all' always exists.",
     )
     scorers: tuple[ScorerSettings, ...] = Field(min_length=1, description="How a trace is judged.")
     evaluation: EvaluationSettings | None = Field(
@@ -85,7 +89,7 @@ class Config(BaseModel):
                 check_cron(evaluation.schedule.cron)
             except ValueError as error:
                 raise ValueError(
-                    f"schedule.cron: {evaluation.schedule.cron!r} is no cron expression ({error}); "
+                    f"schedule.cron {evaluation.schedule.cron!r} is no cron expression ({error}); "
                     "allowed: five fields in UTC, such as '0 */6 * * *'"
                 ) from error
         return evaluation

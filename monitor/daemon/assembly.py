@@ -24,7 +24,9 @@ from monitor.pipeline.effects import EffectsPolicy
 from monitor.pipeline.sampler import Subject
 from monitor.reevaluation import Reevaluation
 from scorers.catalog import ConfiguredScorer, build_scorer
+from scorers.errors import ScorerSettingsError
 from scorers.registry import ScorerRegistry
+from scorers.settings import ScorerSettings
 from scorers.suite import ScorerSuite
 
 
@@ -34,7 +36,15 @@ def build_suite(config: Config, registry: ScorerRegistry) -> ScorerSuite:
     Raises:
         ScorerSettingsError: one of them cannot be built.
     """
-    return ScorerSuite([build_scorer(settings, config.judge, registry) for settings in config.scorers])
+    return ScorerSuite([_build(number, settings, config, registry) for number, settings in enumerate(config.scorers)])
+
+
+def _build(number: int, settings: ScorerSettings, config: Config, registry: ScorerRegistry) -> ConfiguredScorer:
+    try:
+        return build_scorer(settings, config.judge, registry)
+    except ScorerSettingsError as error:
+        key = f"scorers[{number}].{error.key}"
+        raise ScorerSettingsError(key, error.value, error.allowed) from error
 
 
 def build_source(config: Config) -> TraceSource:

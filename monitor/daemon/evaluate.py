@@ -1,6 +1,5 @@
 """One re-evaluation from the command line, with the same parts as the daemon's schedule."""
 
-
 from monitor.clock import SystemClock
 from monitor.config import Config
 from monitor.daemon import assembly
@@ -10,7 +9,7 @@ from monitor.evaluation.subprocess_evaluator import SubprocessEvaluator
 from monitor.ledger.ledger import open_ledger
 
 
-class NotConfigured(MonitorError):  # noqa: N818 - says what the configuration lacks
+class NotConfigured(MonitorError):
     """The configuration has no `evaluation:` or no `dataset:` section."""
 
 
@@ -20,9 +19,7 @@ def evaluator_of(config: Config) -> Evaluator:
     return SubprocessEvaluator(tracking_uri=config.mlflow.tracking_uri, experiment=config.experiment, **timeout)
 
 
-def evaluate_once(
-    config: Config, candidate: str | None = None, progress: Progress = no_progress
-) -> EvaluationResult:
+def evaluate_once(config: Config, candidate: str | None = None, progress: Progress = no_progress) -> EvaluationResult:
     """Evaluate the baseline and the candidates now; the daemon, if it runs, shows the result.
 
     Raises:

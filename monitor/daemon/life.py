@@ -35,7 +35,7 @@ from monitor.pipeline.judging import Judging
 from monitor.pipeline.owed import publish_unpublished, work_off_parked
 from monitor.pipeline.patience import Patience
 from monitor.pipeline.sampler import Sampler
-from monitor.schedule import Cron, Every, Schedule
+from monitor.schedule import Cron, Every, Schedule, deadline_s
 from monitor.shutdown import stop_on_signals
 from monitor.traces.mlflow_store import MlflowTraceStore
 from monitor.traces.redaction import Redaction
@@ -47,6 +47,8 @@ from scorers.suite import ScorerSuite
 
 _PROBE_EVERY = timedelta(seconds=15)
 _PUBLISH_GRACE_MS = 60_000
+_OVERDUE_GRACE_S = 300.0
+_UPKEEP = ("alerts", "parked", "publish", "dataset")
 
 
 def run_daemon(
@@ -76,9 +78,7 @@ class Daemon:
         self._registry = CollectorRegistry()
         judges = () if config.judge is None else ("judge",)
         self._health = Health(("kafka", "mlflow", "ledger", *judges))
-        self._patience = Patience(
-            health=self._health, stop=stop, log=log, longest=config.pipeline.retry_up_to
-        )
+        self._patience = Patience(health=self._health, stop=stop, log=log, longest=config.pipeline.retry_up_to)
 
     def run(self, on_start: Callable[[str], None] = lambda _address: None) -> None:
         """Run until the stop event is set. See `run_daemon` for what it raises."""
@@ -131,6 +131,7 @@ class Daemon:
             scorers=[scorer.name for scorer in suite],
             judges=[scorer.name for scorer in suite if scorer.kind == "judge"],
             dead_letter_reasons=(*REASONS, "trace_rejected"),
+            sampling=_known_sampling(config),
             labels=config.labels,
         )
         metrics = ProcessMetrics(self._registry, known, self._health)
@@ -140,7 +141,7 @@ class Daemon:
             window=config.statistics.window,
             targets={each.name: each.target for each in config.scorers if each.target is not None},
             dataset=config.dataset.name if config.dataset else None,
-            intervals=_intervals(config),
+            deadline_s=partial(_deadline_s, _plans(config), self._clock.now_ms() / 1000),
         )
         self._registry.register(GroupMetrics(config.app, reader.read, self._clock))
         return metrics
@@ -185,9 +186,7 @@ class Daemon:
         schedule = Schedule(self._log)
 
         def duty(name: str, work: Callable[..., object]) -> Duty:
-            return Duty(
-                name=name, work=work, leadership=leadership, jobs=ledger.jobs, clock=self._clock, log=self._log
-            )
+            return Duty(name=name, work=work, leadership=leadership, jobs=ledger.jobs, clock=self._clock, log=self._log)
 
         every = Every(interval=config.pipeline.upkeep_every)
         alerting = Alerting(ledger, assembly.watched_of(config), config.alerts, self._log)
@@ -222,12 +221,29 @@ def _when(plan: ScheduleSettings) -> Every | Cron:
     return Cron(expression=plan.cron) if plan.cron is not None else Every(interval=plan.interval or timedelta(days=1))
 
 
-def _intervals(config: Config) -> dict[str, timedelta]:
-    upkeep = dict.fromkeys(("alerts", "parked", "publish", "dataset"), config.pipeline.upkeep_every)
-    plan = config.evaluation.schedule if config.evaluation else None
-    if plan is not None and plan.interval is not None:
-        upkeep["evaluation"] = plan.interval
-    return upkeep
+def _known_sampling(config: Config) -> list[tuple[str, str]]:
+    rules = [f"rule:{number}" for number in range(1, len(config.sampling.rules) + 1)]
+    known = [(decision, reason) for decision in ("kept", "left_out") for reason in ("rate", "budget", *rules)]
+    return [*known, ("left_out", "evaluation")]
+
+
+def _plans(config: Config) -> dict[str, Every | Cron]:
+    plans: dict[str, Every | Cron] = dict.fromkeys(_UPKEEP, Every(interval=config.pipeline.upkeep_every))
+    if config.evaluation is not None and config.evaluation.schedule is not None:
+        plans["evaluation"] = _when(config.evaluation.schedule)
+    return plans
+
+
+def _deadline_s(
+    plans: dict[str, Every | Cron], started_s: float, job: str, last_success_s: float | None
+) -> float | None:
+    """By when a job must succeed; one that never did is measured from the start."""
+    plan = plans.get(job)
+    if plan is None:
+        return None
+    due_s = deadline_s(plan, started_s if last_success_s is None else last_success_s)
+    # Jobs of every few seconds wait for a service that is away: that is another alert's business for a while.
+    return None if due_s is None else due_s + _OVERDUE_GRACE_S
 
 
 def _holder() -> str:

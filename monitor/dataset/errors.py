@@ -7,5 +7,5 @@ class DatasetStoreUnavailable(ServiceUnavailable):
     """The dataset store does not answer, or refuses us: wait and try again."""
 
 
-class DatasetRejected(MonitorError):  # noqa: N818 - named for what happened to the records
+class DatasetRejected(MonitorError):
     """The dataset store is well and will never take this."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from monitor.rate import Rate
+
 
 class DatasetSettings(BaseModel):
     """Which traces become records of the evaluation dataset, and how many stay."""
@@ -13,8 +15,8 @@ class DatasetSettings(BaseModel):
     name: str = Field(
         min_length=1, max_length=200, pattern=r"^[^'\"\\]+$", description="Name of the MLflow evaluation dataset."
     )
-    rate: float | None = Field(
-        default=None, ge=0, le=1, description="Share of the traces that are offered; sampling.rate if not given."
+    rate: Rate | None = Field(
+        default=None, description="Share of the traces that are offered; sampling.rate if not given."
     )
     max_rows: int = Field(default=500, ge=1, le=100_000, description="Rows at most; golden rows alone may exceed it.")
     quota_by: tuple[str, ...] = Field(

@@ -128,6 +128,8 @@ class KafkaBroker:
         Raises:
             BrokerFailed: with the end of Kafka's log.
         """
+        if _listens(self._plain):
+            raise BrokerFailed(f"port {self._plain} is in use")
         classpath = download_kafka(self._on_progress)
         cache = _cache_directory(classpath)
         self._directory.mkdir(parents=True, exist_ok=True)

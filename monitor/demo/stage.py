@@ -19,13 +19,14 @@ from monitor.demo.scorers import SALES_EMAIL_SCORERS
 from monitor.demo.scripted_endpoint import ScriptedEndpoint
 
 TOPIC = "traces"
+DATASET = "sales-email-production"
 PARTITIONS = 3
 _APP = "monitor.demo.sales_email:generate_sales_email"
 _APP_ENVIRONMENT = ["OPENAI_BASE_URL", "OPENAI_API_KEY", "OPENAI_MODEL"]
 _STOP_TIMEOUT_S = 30
 
 
-class DaemonFailed(Exception):  # noqa: N818 - says what happened
+class DaemonFailed(Exception):
     """The daemon ended by itself; the text holds the end of its log."""
 
 
@@ -116,7 +117,7 @@ def _configuration(directory: Path, bootstrap_servers: str) -> Mapping[str, Any]
         },
         "sampling": {"rate": "always"},
         "segments": ["app_version"],
-        "dataset": {"name": "sales-email-production"},
+        "dataset": {"name": DATASET},
         "scorers": [dict(scorer) for scorer in SALES_EMAIL_SCORERS],
         "evaluation": {
             "schedule": {"cron": "0 */6 * * *"},

@@ -12,7 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from consumers.kafka_publish import publish_lines
 from monitor.daemon import evaluate_once
 from monitor.demo.production_requests import PRODUCTION_REQUESTS, Request, burst
-from monitor.demo.stage import Stage, set_stage
+from monitor.demo.stage import DATASET, Stage, set_stage
 from monitor.evaluation.candidate import FunctionCandidate
 from monitor.evaluation.evaluator import EvaluationProgress, EvaluationResult, EvaluationRow
 from monitor.evaluation.settings import VersionSettings
@@ -27,7 +27,7 @@ _APP = "monitor.demo.sales_email:generate_sales_email"
 _APP_ENVIRONMENT = ("OPENAI_BASE_URL", "OPENAI_API_KEY", "OPENAI_MODEL")
 
 
-class StoryStuck(Exception):  # noqa: N818 - says what happened
+class StoryStuck(Exception):
     """An act did not come to its end in time."""
 
 
@@ -106,10 +106,8 @@ class _Acts:
         self._await("verdicts in the ledger", traces * self._scorers, verdicts)
 
     def _await_dataset(self, ledger: Ledger) -> None:
-        name = self._stage.config.dataset.name
-
         def in_mlflow() -> int:
-            return sum(row.record_id is not None for row in ledger.members.active(name))
+            return sum(row.record_id is not None for row in ledger.members.active(DATASET))
 
         self._await("records in the MLflow dataset", len(PRODUCTION_REQUESTS), in_mlflow)
 

@@ -21,6 +21,10 @@ _ALWAYS = (
 )  # fmt: skip
 
 
+# Seconds for a process to end its workers when all rows are answered.
+_GRACE_S = 2.0
+
+
 class Candidate(Protocol):
     """A version that answers rows. It is started when it is made, and ended by `close`."""
 
@@ -66,6 +70,7 @@ class FunctionCandidate:
         self._version = version
         self._settings = settings
         self._closed = False
+        self._answered_all = False
         self._scratch = tempfile.TemporaryDirectory(prefix="tracewatch-candidate-")
         scrubbed = candidate_environment(
             settings.environment, os.environ if environment is None else environment, Path(self._scratch.name)
@@ -106,9 +111,10 @@ class FunctionCandidate:
                 raise EvaluationCancelled("the evaluation was stopped")
             cause = f"its process ended after {answered} of {len(rows)} rows: {self._child.last_words()[-500:]}"
             raise CandidateUnavailable(self._version, cause)
+        self._answered_all = True
 
     def close(self) -> None:
-        """Kill the process; its workers end with it."""
+        """End the process, its workers and all that they have started."""
         self._closed = True
-        self._child.close()
+        self._child.close(_GRACE_S if self._answered_all else 0.0)
         self._scratch.cleanup()

@@ -53,7 +53,7 @@ class _Worker:
     idle_bytes: int = 0
 
 
-class _Unavailable(Exception):  # noqa: N818 - a state that ends the process
+class _Unavailable(Exception):
     pass
 
 
@@ -207,6 +207,8 @@ def _own_streams() -> tuple[BinaryIO, BinaryIO]:
 def main() -> int:
     """Answer all rows; 0 also when the function could not be imported, which is then the only line."""
     end_with_parent()
+    # The workers are ended on the way out.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     incoming, outgoing = _own_streams()
     first = incoming.readline()
     if not first:

@@ -32,6 +32,7 @@ def serve(connection: Connection, function_path: str, memory_bytes: int) -> None
     "inputs"}. `retire` asks for a fresh process, as this one has met its memory limit.
     """
     os.setsid()
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     end_with_parent()
     capture = TraceCapture()
     try:

@@ -11,14 +11,16 @@ from time import monotonic
 from typing import Any
 
 _LAST_WORDS = 40
+# Seconds between asking a child to end and ending it.
+_TERMINATION_S = 3.0
 
 
-class ChildTimeout(Exception):  # noqa: N818 - says what happened
+class ChildTimeout(Exception):
     """The child said nothing in time."""
 
 
 class Child:
-    """One child process, started at once in its own session; `kill` may be called from any thread."""
+    """One child process, started at once in its own session; `stop` may be called from any thread."""
 
     def __init__(self, module: str, environment: Mapping[str, str]) -> None:
         self._process = subprocess.Popen(  # noqa: S603 - our own module, no shell
@@ -96,21 +98,39 @@ class Child:
             thread.join(timeout=1)
         return "\n".join(self._errors)
 
-    def kill(self) -> None:
-        """End it now."""
-        self._process.kill()
+    def stop(self) -> None:
+        """Ask it to end; `close` makes sure of it."""
+        self._process.terminate()
 
-    def close(self) -> int:
-        """End it if it still runs, and wait for it; its exit code."""
+    def close(self, grace_s: float = 0.0) -> int:
+        """End it and wait for it.
+
+        Args:
+            grace_s: how long it may take to end by itself after its input has ended.
+
+        Returns:
+            Its exit code, or minus the signal that ended it.
+        """
         self.end_input()
-        self._process.kill()
-        code = self._process.wait()
-        for thread in self._threads:
-            thread.join(timeout=5)
-        for stream in (self._process.stdout, self._process.stderr):
-            if stream is not None:
+        code = self._waited(grace_s)
+        if code is None:
+            self._process.terminate()
+            code = self._waited(_TERMINATION_S)
+        if code is None:
+            self._process.kill()
+            code = self._process.wait()
+        for thread, stream in zip(self._threads, (self._process.stdout, self._process.stderr), strict=True):
+            thread.join(timeout=1)
+            # A process that escaped the child may hold the pipe open: closing would wait for it.
+            if stream is not None and not thread.is_alive():
                 stream.close()
         return code
+
+    def _waited(self, seconds: float) -> int | None:
+        try:
+            return self._process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            return None
 
     def _read_lines(self) -> None:
         assert self._process.stdout is not None  # noqa: S101 - opened as a pipe

@@ -7,7 +7,7 @@ class EvaluationError(MonitorError):
     """An evaluation or a comparison that could not be made."""
 
 
-class CandidateUnavailable(EvaluationError):  # noqa: N818 - named for its state
+class CandidateUnavailable(EvaluationError):
     """A version that cannot answer any row: its function cannot be imported, or its endpoint cannot be reached."""
 
     def __init__(self, version: str, cause: str) -> None:
@@ -16,17 +16,17 @@ class CandidateUnavailable(EvaluationError):  # noqa: N818 - named for its state
         self.cause = cause
 
 
-class EvaluatorFailed(EvaluationError):  # noqa: N818 - named for its state
+class EvaluatorFailed(EvaluationError):
     """The evaluator's process reported an error, died, or took too long."""
 
 
-class EvaluationCancelled(EvaluationError):  # noqa: N818 - named for its state
+class EvaluationCancelled(EvaluationError):
     """Somebody stopped the evaluation; its children are gone."""
 
 
-class RunNotFound(EvaluationError):  # noqa: N818 - named for its state
+class RunNotFound(EvaluationError):
     """There is no such MLflow run, or it holds no evaluated traces."""
 
 
-class NoPairedRows(EvaluationError):  # noqa: N818 - named for its state
+class NoPairedRows(EvaluationError):
     """Two runs without a single row in common: there is nothing to compare."""

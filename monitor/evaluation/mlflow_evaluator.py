@@ -6,6 +6,7 @@ it, says so, then takes each version's answers as they are ready. It never runs 
 
 import json
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, BinaryIO
@@ -217,6 +218,8 @@ def _serve(messages: Iterable[dict[str, Any]], say: Say) -> None:
 def main() -> int:
     """Serve one evaluation; 1 where it failed, with the reason as the last message."""
     end_with_parent()
+    # The runs are closed on the way out.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     incoming, outgoing = _own_streams()
 
     def say(message: dict[str, Any]) -> None:

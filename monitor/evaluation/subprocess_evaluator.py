@@ -26,6 +26,8 @@ from monitor.evaluation.settings import VersionSettings
 from scorers.settings import JudgeSettings
 
 _ROW_WORKERS = 4
+# Seconds for the evaluator's process to close its runs when there is nothing more to do.
+_GRACE_S = 10.0
 
 
 def evaluator_environment(judge: JudgeSettings, environment: Mapping[str, str]) -> dict[str, str]:
@@ -87,7 +89,7 @@ class SubprocessEvaluator:
         with self._lock:
             self._raise_if_cancelled()
             child = Child("monitor.evaluation.mlflow_evaluator", evaluator_environment(request.judge, os.environ))
-            self._live.append(child.kill)
+            self._live.append(child.stop)
         child.send({"task": EvaluatorTask.of(request, self._tracking_uri, self._experiment).to_dict()})
         return child
 
@@ -152,7 +154,7 @@ class _Evaluation:
         finally:
             for candidate in started.values():
                 candidate.close()
-            self._child.close()
+            self._child.close(_GRACE_S)
         self._progress(EvaluationProgress(stage="finished"))
         return EvaluationResult(id=request.id, runs=runs, comparisons=comparisons, unavailable=self._unavailable)
 

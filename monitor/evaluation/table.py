@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from rich import box
 from rich.console import Group, RenderableType
 from rich.panel import Panel
 from rich.table import Table
@@ -22,11 +23,15 @@ def comparison_table(value: Mapping[str, Any]) -> Table:
         title=f"{candidate['version']} against {baseline['version']} on {rows} rows",
         caption=_caption(value),
         header_style="bold",
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+        pad_edge=False,
     )
-    table.add_column("scorer")
-    for name in (baseline["version"], candidate["version"], "difference", "95 % interval", "p (Holm)", "rows"):
+    table.add_column("scorer", no_wrap=True)
+    for name in (baseline["version"], candidate["version"], "diff", "95 % interval", "p"):
         table.add_column(Text(name), justify="right", no_wrap=True)
     table.add_column("verdict")
+    table.add_column("needs", justify="right")
     for metric in value["metrics"]:
         interval = "" if metric["ci_low"] is None else f"{signed(metric['ci_low'])} {signed(metric['ci_high'])}"
         table.add_row(
@@ -36,8 +41,8 @@ def comparison_table(value: Mapping[str, Any]) -> Table:
             _difference(metric["difference"]),
             interval,
             _rate(metric["p_adjusted"]),
-            str(metric["n_paired"]),
             _verdict(metric),
+            "" if metric["rows_needed"] is None else str(metric["rows_needed"]),
         )
     table.add_section()
     overall = _difference(value["overall_difference"])
@@ -87,7 +92,7 @@ def _caption(value: Mapping[str, Any]) -> str:
     caption = f"dataset {name}, digest {value['dataset']['digest'][:12]}"
     if unpaired := value.get("unpaired"):
         caption += f"; unpaired rows: {unpaired['baseline']} and {unpaired['candidate']}"
-    return caption
+    return f"{caption}\np: exact McNemar test, Holm over the scorers; needs: rows that would decide"
 
 
 def _verdict(metric: Mapping[str, Any]) -> Text:
@@ -98,8 +103,6 @@ def _verdict(metric: Mapping[str, Any]) -> Text:
         text.append(f", {errors} errors", style="yellow")
     if metric.get("note"):
         text.append(f", {metric['note']}", style="dim")
-    elif metric["rows_needed"] is not None:
-        text.append(f", needs {metric['rows_needed']} rows", style="dim")
     return text
 
 

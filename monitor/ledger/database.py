@@ -1,5 +1,7 @@
 """The border to SQLAlchemy: short transactions on SQLite or PostgreSQL, and one map of their errors to the ledger's."""
 
+import sqlite3
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
@@ -59,7 +61,7 @@ def _sqlite_engine(address: URL) -> Engine:
     def set_up(connection: Any, _record: Any) -> None:
         # Python's driver begins transactions late and never as IMMEDIATE: `begin` below does it in its place.
         connection.isolation_level = None
-        connection.execute("PRAGMA journal_mode=WAL")
+        _use_wal(connection)
         # Each commit reaches the disk: Kafka's offsets may not run ahead of the ledger after a power failure.
         connection.execute("PRAGMA synchronous=FULL")
 
@@ -69,6 +71,20 @@ def _sqlite_engine(address: URL) -> Engine:
     event.listen(engine, "connect", set_up)
     event.listen(engine, "begin", begin)
     return engine
+
+
+def _use_wal(connection: sqlite3.Connection) -> None:
+    # The one statement that SQLite refuses at once, whatever the timeout, while another process makes the same switch.
+    deadline = time.monotonic() + BUSY_TIMEOUT_S
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
+        else:
+            return
 
 
 def _postgresql_engine(address: URL) -> Engine:

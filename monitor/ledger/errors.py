@@ -7,7 +7,7 @@ class LedgerError(MonitorError):
     """The ledger was asked for what it cannot do."""
 
 
-class LedgerUnavailable(LedgerError, ServiceUnavailable):  # noqa: N818 - named for the state
+class LedgerUnavailable(LedgerError, ServiceUnavailable):
     """The ledger's database does not answer. Nothing of the transaction is known to have happened: ask again."""
 
 
@@ -15,5 +15,5 @@ class LedgerAddressError(LedgerError):
     """The URL names no database that the ledger can live in."""
 
 
-class LeaseLost(LedgerError):  # noqa: N818 - the name of the event
+class LeaseLost(LedgerError):
     """Another holder has taken the lease: what was about to be published is not."""

@@ -99,9 +99,7 @@ class Effects:
         if per_hour is None or not judges:
             return frozenset()
         minute = self.clock.now_ms() // _MINUTE_MS
-        granted = self.patience.call(
-            "ledger", lambda: self.ledger.budget.reserve_calls(len(judges), minute, per_hour)
-        )
+        granted = self.patience.call("ledger", lambda: self.ledger.budget.reserve_calls(len(judges), minute, per_hour))
         parked = frozenset(judges[granted:])
         if parked:
             self.patience.call("ledger", lambda: self.ledger.intake.park(trace_id, parked))

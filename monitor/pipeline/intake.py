@@ -286,7 +286,5 @@ def _left_out(decisions: tuple[DecisionRow, ...], scorers: tuple[str, ...]) -> O
 
 def _counts(advance: Advance[Outcomes]) -> Mapping[tuple[str, str, str], int]:
     return Counter(
-        (scorer, outcome, reason)
-        for outcomes in advance.outcomes
-        for scorer, (outcome, reason) in outcomes.items()
+        (scorer, outcome, reason) for outcomes in advance.outcomes for scorer, (outcome, reason) in outcomes.items()
     )

@@ -50,9 +50,7 @@ class Judging:
         cls, suite: ScorerSuite, intake: Intake, metrics: ProcessMetrics, patience: Patience, clock: Clock
     ) -> "Judging":
         """Judging that has seen no call yet."""
-        return cls(
-            suite=suite, intake=intake, metrics=metrics, patience=patience, clock=clock, record=_JudgeRecord()
-        )
+        return cls(suite=suite, intake=intake, metrics=metrics, patience=patience, clock=clock, record=_JudgeRecord())
 
     def judge(self, trace: Trace, row: TraceRow, decision: DecisionRow) -> None:
         """Judge and record; the first verdict of a (trace, scorer) stands, so that a second one counts nowhere.

@@ -22,9 +22,7 @@ AWAY = (ServiceUnavailable, JudgeUnavailable, SourceUnavailable)
 class Patience:
     """Tries until the service answers or the daemon stops, with exponential backoff and full jitter."""
 
-    def __init__(
-        self, *, health: Health, stop: threading.Event, log: FilteringBoundLogger, longest: timedelta
-    ) -> None:
+    def __init__(self, *, health: Health, stop: threading.Event, log: FilteringBoundLogger, longest: timedelta) -> None:
         self._health = health
         self._stop = stop
         self._log = log

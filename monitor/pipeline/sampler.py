@@ -100,4 +100,3 @@ def segments_of(event: TraceEvent, keys: Sequence[str]) -> Mapping[str, str]:
     own = {"app_version": event.app_version, "name": event.name, "status": event.status}
     found = {key: own.get(key, event.tags.get(key)) for key in keys}
     return {key: value[:_SEGMENT_CHARS] for key, value in found.items() if value}
-

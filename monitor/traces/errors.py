@@ -7,5 +7,5 @@ class TraceStoreUnavailable(ServiceUnavailable):
     """The trace store does not answer, or refuses us: wait and try again."""
 
 
-class TraceRejected(MonitorError):  # noqa: N818 - named for what happened to the trace
+class TraceRejected(MonitorError):
     """The trace store is well and will never take this trace or assessment."""

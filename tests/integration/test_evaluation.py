@@ -123,6 +123,7 @@ class _Endpoint(BaseHTTPRequestHandler):
 
 @pytest.fixture(scope="module")
 def endpoint():
+    """The address of a server for rows and chat."""
     _Endpoint.seen = []
     server = ThreadingHTTPServer(("127.0.0.1", 0), _Endpoint)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
@@ -150,12 +151,14 @@ def folder(tmp_path_factory, endpoint):
 
 @pytest.fixture(scope="module")
 def store_uri(folder):
+    """A copied MLflow store."""
     from tests.mlflow_stores import copy_store
 
     return copy_store(folder / "store" / "mlflow.db")
 
 
 def make_request(versions: dict[str, VersionSettings], questions=QUESTIONS, **changes) -> EvaluationRequest:
+    """A request over the questions; the first version is the baseline."""
     values = {
         "id": "evaluation-1",
         "dataset": "production",
@@ -177,7 +180,7 @@ def make_request(versions: dict[str, VersionSettings], questions=QUESTIONS, **ch
 
 
 @pytest.fixture(scope="module")
-def evaluated(folder, store_uri, endpoint):
+def evaluated(store_uri, endpoint):
     """One evaluation of four versions: steady, moody, behind HTTP, and one that cannot be imported."""
     versions = {
         "v1": VersionSettings(function="evaluated_apps:steady"),
@@ -200,6 +203,12 @@ def _metric(result, version: str, scorer: str) -> dict:
     return next(metric for metric in result.comparisons[version]["metrics"] if metric["scorer"] == scorer)
 
 
+def _assert_gone(folder: Path) -> None:
+    states = [Path(f"/proc/{pid}/stat") for pid in (folder / "pids").read_text().split()]
+    assert len(states) == 2
+    assert all(not state.exists() or state.read_text().rsplit(")", 1)[1].split()[0] == "Z" for state in states)
+
+
 def test_each_mishap_costs_its_own_row_and_no_other(evaluated):
     """Raising, hanging, hoarding, leaving and dying are failures of five rows; the other three were answered."""
     result, _ = evaluated
@@ -217,11 +226,10 @@ def test_each_mishap_costs_its_own_row_and_no_other(evaluated):
     assert _metric(result, "v2", "greets")["n_paired"] == 8
 
 
-def test_what_hung_is_gone_with_all_that_it_had_started(evaluated, folder):
+@pytest.mark.usefixtures("evaluated")
+def test_what_hung_is_gone_with_all_that_it_had_started(folder):
     """Neither the worker nor its own child outlives the row."""
-    pids = (folder / "pids").read_text().split()
-    states = [Path(f"/proc/{pid}/stat") for pid in pids]
-    assert all(not state.exists() or state.read_text().rsplit(")", 1)[1].split()[0] == "Z" for state in states)
+    _assert_gone(folder)
 
 
 def test_a_scorers_error_drops_its_pair_and_is_counted(evaluated):
@@ -255,10 +263,7 @@ def test_an_endpoint_is_asked_as_part_of_an_evaluation(evaluated):
     assert len(requests) == len(QUESTIONS)
     run_id = result.runs["v3"].run_id
     for headers, _body in requests:
-        assert (
-            headers["Tracewatch-Evaluation" if "Tracewatch-Evaluation" in headers else "tracewatch-evaluation"]
-            == run_id
-        )
+        assert headers["tracewatch-evaluation"] == run_id
         assert headers["baggage"] == f"tracewatch-evaluation={run_id}"
         assert headers["traceparent"].startswith("00-")
         assert headers["authorization"] == "Bearer t0ken"
@@ -315,7 +320,7 @@ def test_stored_traces_look_as_in_production(evaluated, store_uri):
 
 def test_the_stored_runs_compare_to_the_same_object(evaluated, store_uri):
     """`compare` reads from MLflow what the evaluation said."""
-    from monitor.evaluation.comparison import comparison_json, compare_runs
+    from monitor.evaluation.comparison import compare_runs, comparison_json
     from monitor.evaluation.mlflow_runs import load_run
 
     result, _ = evaluated
@@ -334,7 +339,8 @@ def test_progress_counts_rows_to_the_end(evaluated):
             assert done[-1] == len(QUESTIONS)
 
 
-def test_autologged_spans_survive_and_no_store_is_made(folder, store_uri):
+@pytest.mark.usefixtures("folder")
+def test_autologged_spans_survive_whatever_the_application_sets():
     """An OpenAI call is a span of the trace; an application that sets an experiment keeps its trace."""
     from mlflow.entities import Trace
 
@@ -352,6 +358,7 @@ def test_autologged_spans_survive_and_no_store_is_made(folder, store_uri):
     assert kinds == {"autologged": ["CHAIN", "CHAT_MODEL"], "settled": ["CHAIN"]}
 
 
+@pytest.mark.usefixtures("folder")
 @pytest.mark.parametrize(
     ("function", "words"),
     [
@@ -360,7 +367,7 @@ def test_autologged_spans_survive_and_no_store_is_made(folder, store_uri):
         ("evaluated_apps:SECRET", "SECRET"),
     ],
 )
-def test_a_function_that_is_not_there_is_told_apart_from_failures(folder, function, words):
+def test_a_function_that_is_not_there_is_told_apart_from_failures(function, words):
     """No row is blamed on the application when the configuration names the wrong thing."""
     candidate = FunctionCandidate("v", VersionSettings(function=function))
     try:
@@ -391,20 +398,44 @@ def test_an_answer_without_outputs_is_invalid(endpoint):
     assert (answer.failure.kind, '"outputs"' in answer.failure.message) == ("invalid", True)
 
 
-def test_cancelling_ends_the_evaluation_and_its_processes(folder, store_uri):
-    """A stop from another thread is obeyed while a row hangs."""
+def test_a_baseline_that_cannot_run_ends_the_evaluation_with_its_runs_closed(store_uri):
+    """There is nothing to compare with, and no run is left open."""
+    from mlflow.tracking import MlflowClient
+
+    evaluator = SubprocessEvaluator(tracking_uri=store_uri, experiment="without-baseline")
+    with pytest.raises(CandidateUnavailable, match="no_such_package"):
+        evaluator.evaluate(make_request({"v1": VersionSettings(function="broken_app:answer")}))
+    client = MlflowClient(store_uri)
+    experiment = client.get_experiment_by_name("without-baseline")
+    assert [run.info.status for run in client.search_runs([experiment.experiment_id])] == ["FAILED"]
+
+
+def test_cancelling_ends_the_evaluation_and_its_processes(store_uri, folder):
+    """A stop from another thread is obeyed while a row hangs, and what the row had started is gone."""
     evaluator = SubprocessEvaluator(tracking_uri=store_uri, experiment="shop")
     versions = {"v2": VersionSettings(function="evaluated_apps:moody", environment=("PIDS",))}
 
-    def cancel_when_asked(event) -> None:
-        if event.stage == "answered":
-            threading.Thread(target=evaluator.cancel).start()
+    versions["v2"] = versions["v2"].model_copy(update={"concurrency": 2})
+
+    pids = folder / "pids"
+    pids.unlink(missing_ok=True)
+
+    def cancel_when_hanging() -> None:
+        deadline = time.monotonic() + 20
+        while not (pids.exists() and pids.read_text()) and time.monotonic() < deadline:
+            threading.Event().wait(0.02)
+        evaluator.cancel()
+
+    def watch(event) -> None:
+        if event.stage == "answered" and event.done == 1:
+            threading.Thread(target=cancel_when_hanging).start()
 
     with pytest.raises(EvaluationCancelled):
-        evaluator.evaluate(make_request(versions, ("hang",)), cancel_when_asked)
+        evaluator.evaluate(make_request(versions, ("hang", "one")), watch)
+    _assert_gone(folder)
 
 
-def test_a_scorer_that_cannot_be_built_fails_the_evaluation_with_its_reason(folder, store_uri):
+def test_a_scorer_that_cannot_be_built_fails_the_evaluation_with_its_reason(store_uri):
     """The evaluator's own words come through."""
     evaluator = SubprocessEvaluator(tracking_uri=store_uri, experiment="shop")
     request = make_request(
@@ -414,18 +445,19 @@ def test_a_scorer_that_cannot_be_built_fails_the_evaluation_with_its_reason(fold
         evaluator.evaluate(request)
 
 
-def test_runs_that_anybody_made_compare_and_missing_ones_are_named(folder, store_uri):
+def test_runs_that_anybody_made_compare_and_missing_ones_are_named(store_uri):
     """Two plain runs of mlflow.genai.evaluate pair by their inputs; an unknown run is an error in words."""
     import mlflow
     from mlflow.genai.scorers import scorer
 
-    from monitor.evaluation.comparison import comparison_json, compare_runs
+    from monitor.evaluation.comparison import compare_runs, comparison_json
     from monitor.evaluation.mlflow_runs import load_run
 
     @scorer
     def short(outputs) -> bool:
         return len(outputs) < 5
 
+    before = mlflow.get_tracking_uri()
     mlflow.set_tracking_uri(store_uri)
     mlflow.set_experiment("theirs")
     run_ids = []
@@ -434,6 +466,7 @@ def test_runs_that_anybody_made_compare_and_missing_ones_are_named(folder, store
         with mlflow.start_run(run_name=name) as run:
             mlflow.genai.evaluate(data=data, scorers=[short])
         run_ids.append(run.info.run_id)
+    mlflow.set_tracking_uri(before)
     value = comparison_json(compare_runs(*(load_run(run_id, store_uri) for run_id in run_ids), margin=0.05))
     assert (value["baseline"]["version"], value["candidate"]["version"]) == ("old", "new")
     assert value["dataset"]["rows"] == 6

@@ -1,7 +1,5 @@
 """The same stream twice: in memory, and on a real broker."""
 
-import uuid
-
 import pytest
 
 from consumers.kafka_dead_letters import KafkaDeadLetters
@@ -9,22 +7,6 @@ from consumers.kafka_producer import ReliableProducer
 from consumers.kafka_source import KafkaSource
 from consumers.memory_source import MemoryDeadLetters, MemorySource, MemoryTopic
 from consumers.settings import SourceSettings
-from monitor.demo.kafka_broker import KafkaBroker
-
-
-@pytest.fixture(scope="session")
-def kafka(tmp_path_factory):
-    """A running Kafka with a SASL listener for alice."""
-    with KafkaBroker(tmp_path_factory.mktemp("kafka"), users={"alice": "alice-secret"}) as broker:
-        yield broker
-
-
-@pytest.fixture
-def topic(kafka):
-    """A fresh topic with three partitions."""
-    name = f"traces-{uuid.uuid4().hex[:12]}"
-    kafka.create_topic(name, 3)
-    return name
 
 
 @pytest.fixture
@@ -43,7 +25,7 @@ def settings(kafka, topic):
 class MemoryStream:
     """A topic in memory."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.topic = MemoryTopic()
         self.name = self.topic.name
 
@@ -60,7 +42,7 @@ class MemoryStream:
 class KafkaStream:
     """A topic on the real broker."""
 
-    def __init__(self, settings):
+    def __init__(self, settings) -> None:
         self.settings = settings
         self.name = settings.topic
 

@@ -8,7 +8,7 @@ from consumers.messages import TopicPartition
 class Seen:
     """What a member was told, poll by poll."""
 
-    def __init__(self, source):
+    def __init__(self, source) -> None:
         self.source = source
         self.owned = set()
         self.assigned = []

@@ -1,14 +1,20 @@
 """Replicas that act at the same instant."""
 
+import subprocess
+import sys
 import threading
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from subprocess import PIPE
 from typing import TypeVar
 
 import pytest
+from sqlalchemy import func, select
 
 from monitor.ledger import Ledger, open_ledger
+from monitor.ledger.schema import positions
 from tests.contracts.ledger.ledger_rows import decision, member, trace, verdict
 
 T = TypeVar("T")
@@ -27,12 +33,31 @@ def at_once(*acts: Callable[[], T]) -> list[T]:
         return [future.result(timeout=60) for future in [pool.submit(run, act) for act in acts]]
 
 
-def test_two_replicas_open_an_empty_database_at_once(ledger_url: str) -> None:
-    """Both get a ledger with one schema."""
+def test_threads_open_an_empty_database_at_once(ledger_url: str) -> None:
+    """All get a ledger with one schema."""
     ledgers = at_once(*[lambda: open_ledger(ledger_url)] * 3)
     assert [opened.positions.open("traces", 0, number) for number, opened in enumerate(ledgers)] == [0, 0, 0]
     for opened in ledgers:
         opened.close()
+
+
+def test_processes_open_an_empty_database_at_once(ledger_url: str) -> None:
+    """Replicas that start together take turns at migrating."""
+    start = "import sys; from monitor.ledger import open_ledger; print('ready', flush=True); sys.stdin.readline()"
+    command = [sys.executable, "-c", f"{start}; open_ledger({ledger_url!r}).probe()"]
+    with ExitStack() as running:
+        replicas = [
+            running.enter_context(subprocess.Popen(command, stdin=PIPE, stdout=PIPE, stderr=PIPE, text=True))
+            for _ in range(3)
+        ]
+        for replica in replicas:
+            assert replica.stdout is not None
+            assert replica.stdout.readline() == "ready\n"
+        for replica in replicas:
+            assert replica.stdin is not None
+            replica.stdin.write("go\n")
+            replica.stdin.flush()
+        assert [(replica.communicate(timeout=60)[1], replica.returncode) for replica in replicas] == [("", 0)] * 3
 
 
 def test_one_of_two_events_owns_the_trace(ledger: Ledger, other: Ledger) -> None:
@@ -148,18 +173,29 @@ def test_nobody_takes_the_lease_while_its_holder_publishes(ledger: Ledger, other
 
 
 def test_expectations_offered_at_once_all_arrive(ledger: Ledger, other: Ledger) -> None:
-    """One trace owns the record, and both traces' expectations are in it."""
+    """One trace owns the record, and every trace's expectations are in it."""
     for number in range(ROUNDS):
-        owned = at_once(
-            *[
-                lambda replica=replica, name=name, digest=f"d{number}": replica.members.offer(
-                    member(inputs_digest=digest, trace_id=name, expectations={name: 1})
-                )
-                for replica, name in ((ledger, "a"), (other, "b"))
-            ]
-        )
-        assert sorted(owned) == [False, True]
-    assert all(set(row.expectations) == {"a", "b"} for row in ledger.members.active("production"))
+        for names in (("a", "b"), ("c", "d"), ("e", "f")):
+            owned = at_once(
+                *[
+                    lambda replica=replica, name=name, digest=f"d{number}": replica.members.offer(
+                        member(inputs_digest=digest, trace_id=name, expectations={name: 1})
+                    )
+                    for replica, name in zip((ledger, other), names, strict=True)
+                ]
+            )
+            assert sorted(owned) == ([False, True] if names == ("a", "b") else [False, False])
+    assert all(set(row.expectations) == set("abcdef") for row in ledger.members.active("production"))
+
+
+def test_a_read_sees_one_instant(ledger: Ledger, other: Ledger) -> None:
+    """What is committed between two statements of a read does not show in it, so that sums over tables agree."""
+    count = select(func.count()).select_from(positions)
+    with ledger.database.read() as connection:
+        assert connection.execute(count).scalar_one() == 0
+        other.positions.open("traces", 0, 0)
+        assert connection.execute(count).scalar_one() == 0
+    assert len(ledger.positions.all()) == 1
 
 
 @pytest.mark.parametrize("url", ["sqlite://", "sqlite:///:memory:"])

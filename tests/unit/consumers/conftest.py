@@ -1,28 +1,11 @@
 """One real broker for these tests, and events to put on it."""
 
 import json
-import uuid
 from typing import Any
 
 import pytest
 
 from consumers.messages import Message
-from monitor.demo.kafka_broker import KafkaBroker
-
-
-@pytest.fixture(scope="session")
-def kafka(tmp_path_factory):
-    """A running Kafka with a SASL listener for alice."""
-    with KafkaBroker(tmp_path_factory.mktemp("kafka"), users={"alice": "alice-secret"}) as broker:
-        yield broker
-
-
-@pytest.fixture
-def topic(kafka):
-    """A fresh topic with three partitions."""
-    name = f"traces-{uuid.uuid4().hex[:12]}"
-    kafka.create_topic(name, 3)
-    return name
 
 
 def event(**changes: Any) -> dict[str, Any]:

@@ -59,7 +59,7 @@ def test_pause_commit_and_bounds(path):
 
 def test_a_missing_file_is_named(tmp_path):
     """Like a missing broker: wait, and say for what."""
-    with pytest.raises(SourceUnavailable, match="missing.jsonl"):
+    with pytest.raises(SourceUnavailable, match=r"missing\.jsonl"):
         FileSource(tmp_path / "missing.jsonl").start()
-    with pytest.raises(SourceUnavailable, match="missing.jsonl"):
+    with pytest.raises(SourceUnavailable, match=r"missing\.jsonl"):
         FileSource(tmp_path / "missing.jsonl").probe()

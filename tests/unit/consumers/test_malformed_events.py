@@ -158,7 +158,7 @@ def test_a_content_type_of_a_format_of_ours_wins(make_message, make_event):
         (b"{}", "missing_field"),
         (b'{"info": {"trace_id": "a", "request_time": "2026-01-01T00:00:00Z", "state": "OK"}}', "missing_field"),
         (
-            b'{"info": {"trace_id": "a", "request_time": "2026-01-01T00:00:00Z", "state": "OK"}, "data": {"spans": []}}',
+            b'{"info": {"trace_id": "a", "request_time": "2026-01-01T00:00Z", "state": "OK"}, "data": {"spans": []}}',
             "invalid_trace",
         ),
         (b'{"info": {"trace_id": "a", "request_time": 5, "state": "OK"}, "data": {"spans": []}}', "wrong_type"),

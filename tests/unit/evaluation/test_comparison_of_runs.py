@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from monitor.evaluation.canonical import canonical_digest, rows_digest
-from monitor.evaluation.comparison import comparison_json, compare_runs, pair_rows
+from monitor.evaluation.comparison import compare_runs, comparison_json, pair_rows
 from monitor.evaluation.errors import NoPairedRows
 from monitor.evaluation.evaluated_run import EvaluatedRow, EvaluatedRun, RowVerdict
 from monitor.evaluation.report import report_files
@@ -24,6 +24,7 @@ KEYS = {
 
 
 def row(name: str, label: str | None, *, record: str | None = None, failure: str | None = None) -> EvaluatedRow:
+    """A row whose one scorer, if it saw it, gave this label."""
     verdicts = {} if label is None else {"concise": RowVerdict(label=label, rationale=f"{MARKUP} {label}")}
     return EvaluatedRow(
         trace_id=f"tr-{name}-{label}", inputs={"q": name}, outputs={"a": MARKUP}, record_id=record,
@@ -32,6 +33,7 @@ def row(name: str, label: str | None, *, record: str | None = None, failure: str
 
 
 def run(version: str, rows: list[EvaluatedRow], **changes) -> EvaluatedRun:
+    """A run of these rows on one dataset."""
     values = {"version": version, "run_id": f"run-{version}", "rows": tuple(rows), "scorers": ("concise",)}
     return EvaluatedRun(**{**values, "dataset": "production", "digest": "d" * 64, **changes})
 
@@ -42,7 +44,8 @@ def test_the_object_has_the_promised_keys_and_numbers():
     candidate = run("v2", [row("a", "fail"), row("b", "pass"), row("c", "pass"), row("d", "error")])
     value = comparison_json(compare_runs(baseline, candidate, margin=0.05))
     assert set(value) == {
-        "dataset", "baseline", "candidate", "overall_difference", "metrics", "pass_to_fail", "fail_to_pass", "regressed",
+        "dataset", "baseline", "candidate", "overall_difference", "metrics", "pass_to_fail", "fail_to_pass",
+        "regressed",
     }  # fmt: skip
     (metric,) = value["metrics"]
     assert set(metric) == KEYS

@@ -18,6 +18,7 @@ from scorers.settings import JudgeSettings, ScorerSettings
 
 
 def request(**changes) -> EvaluationRequest:
+    """A small request, with what a test changes."""
     values = {
         "id": "e1",
         "dataset": "production",

@@ -52,6 +52,7 @@ counts_strategy = st.tuples(*[st.integers(0, 40)] * 4).filter(any)
 
 
 def counts(both_pass: int, b: int, c: int, both_fail: int) -> PairCounts:
+    """The four cells in the order of the vectors."""
     return PairCounts(both_pass=both_pass, pass_to_fail=b, fail_to_pass=c, both_fail=both_fail)
 
 

@@ -1,0 +1,286 @@
+"""The command line. Commands import what they need when they run, so that `--help` answers at once."""
+
+import contextlib
+import json
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final, NoReturn
+
+import typer
+from rich.console import Console
+
+from consumers.errors import ConsumersError, SourceUnavailable
+from monitor.errors import MonitorError, ServiceUnavailable
+from monitor.evaluation.errors import CandidateUnavailable, EvaluatorFailed
+from scorers.errors import JudgeUnavailable, ScorerError
+
+if TYPE_CHECKING:
+    from monitor.config import Config
+
+NO: Final = 1
+WRONG: Final = 2
+UNREACHABLE: Final = 3
+
+_AWAY = (ServiceUnavailable, SourceUnavailable, JudgeUnavailable, CandidateUnavailable, EvaluatorFailed)
+_DEFAULT_FILE = Path("tracewatch.yaml")
+
+app = typer.Typer(
+    name="tracewatch",
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    help=(
+        "Watch the quality of a GenAI application in production: traces from Kafka are judged with MLflow scorers, "
+        "candidate versions are compared on them, and regressions become metrics and alerts.\n\n"
+        "New here? `tracewatch demo` shows all of it on your machine. Then `tracewatch init`, "
+        "`tracewatch check -c tracewatch.yaml`, `tracewatch run -c tracewatch.yaml`.\n\n"
+        "Exit codes: 0 done, 1 the answer is no, 2 the command line or configuration is wrong, "
+        "3 a service could not be reached."
+    ),
+)
+
+ConfigFiles = Annotated[
+    list[Path], typer.Option("-c", "--config", metavar="FILE", help="Configuration; may repeat, later files win.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output, and nothing else.")]
+FailOnRegression = Annotated[bool, typer.Option("--fail-on-regression", help="Exit 1 if a candidate regressed.")]
+
+
+def main() -> NoReturn:
+    """Run the command line and exit. Everything that is wrong on purpose is one clear message, never a traceback."""
+    # Users' scorers and versions lie in the working directory, which an installed script does not have on its path.
+    if (here := os.getcwd()) not in sys.path and "" not in sys.path:  # noqa: PTH109 - sys.path holds texts
+        sys.path.insert(0, here)
+    os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
+    try:
+        app()
+    except _AWAY as error:
+        _complain(error)
+        sys.exit(UNREACHABLE)
+    except (MonitorError, ConsumersError, ScorerError, OSError) as error:
+        _complain(error)
+        sys.exit(WRONG)
+    sys.exit(0)
+
+
+@app.command()
+def init(
+    path: Annotated[Path, typer.Argument(metavar="FILE", help="The file to write.")] = _DEFAULT_FILE,
+    name: Annotated[str, typer.Option("--app", help="Name of the application to watch.")] = "my-app",
+) -> None:
+    """Write a commented starting configuration; a file that exists is left as it is.
+
+    Example: `tracewatch init tracewatch.yaml --app shop`
+    """
+    from monitor.commands.starting_file import write_starting_file  # noqa: PLC0415
+
+    try:
+        write_starting_file(path, name)
+    except FileExistsError:
+        _errors().print(f"{path} exists already and is left as it is", style="red", markup=False)
+        raise typer.Exit(WRONG) from None
+    typer.echo(f"wrote {path}; next: tracewatch check -c {path}")
+
+
+@app.command()
+def run(config: ConfigFiles) -> None:
+    """Run the daemon until SIGTERM or Ctrl-C; what is in hand is finished first.
+
+    Example: `tracewatch run -c tracewatch.yaml -c production.yaml`
+    """
+    loaded = _load(config)
+    from monitor.daemon import run_daemon  # noqa: PLC0415 - mlflow takes seconds to import
+    from monitor.logs import set_up_logs  # noqa: PLC0415
+
+    raise typer.Exit(run_daemon(loaded, set_up_logs(loaded.log)))
+
+
+@app.command()
+def check(config: ConfigFiles) -> None:
+    """Validate the configuration, try every connection, and print the most judge calls a month. Exit 1 if one fails.
+
+    Example: `tracewatch check -c tracewatch.yaml`
+    """
+    loaded = _load(config)
+    from monitor.commands.checks import run_checks  # noqa: PLC0415
+    from monitor.commands.judge_calls import judge_calls_a_month  # noqa: PLC0415
+
+    console = Console(soft_wrap=True, highlight=False)
+    failed = judges = 0
+    for result in run_checks(loaded):
+        failed += not result.passed
+        # A scorer that cannot be built may turn out to be a judge: the worst case counts it.
+        judges += result.name.startswith("scorer ") and not result.words.startswith("code")
+        sign = "[green]ok    [/green]" if result.passed else "[red]FAILED[/red]"
+        console.print(sign, end=" ")
+        console.print(f"{result.name}: {result.words}", markup=False)
+    for line in judge_calls_a_month(loaded, judges):
+        console.print(f"worst case, {line}", markup=False)
+    if failed:
+        raise typer.Exit(NO)
+
+
+@app.command()
+def demo(
+    *,
+    once: Annotated[bool, typer.Option("--once", help="End by itself when the story is told.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Tell the whole story on this machine: a real Kafka, MLflow and a scripted model; nothing to configure.
+
+    Example: `tracewatch demo --once`
+    """
+    from monitor.demo.story import tell  # noqa: PLC0415 - mlflow takes seconds to import
+
+    raise typer.Exit(tell(once=once, as_json=as_json, console=_errors() if as_json else Console()))
+
+
+@app.command()
+def evaluate(
+    config: ConfigFiles,
+    *,
+    candidate: Annotated[str | None, typer.Option(help="Only this version; all of them if left out.")] = None,
+    as_json: AsJson = False,
+    fail_on_regression: FailOnRegression = False,
+) -> None:
+    """Compare candidate versions with the baseline on the dataset, now.
+
+    Example, as a gate before a deployment: `tracewatch evaluate -c tracewatch.yaml --candidate v2 --fail-on-regression`
+    """
+    loaded = _load(config)
+    if as_json and candidate is None:
+        candidate = _only_candidate(loaded)
+    from monitor.daemon import evaluate_once  # noqa: PLC0415 - mlflow takes seconds to import
+    from monitor.logs import LogSettings, set_up_logs  # noqa: PLC0415
+
+    set_up_logs(LogSettings(format=loaded.log.format, level="warning"))
+    with contextlib.redirect_stdout(sys.stderr), _errors().status("evaluating"):
+        result = evaluate_once(loaded, candidate)
+    for version, cause in result.unavailable.items():
+        _errors().print(f"version {version} could not be run: {cause}", style="red", markup=False)
+    for comparison in result.comparisons.values():
+        _show(comparison, as_json=as_json)
+    if result.unavailable:
+        raise typer.Exit(UNREACHABLE)
+    if fail_on_regression and any(each["regressed"] for each in result.comparisons.values()):
+        raise typer.Exit(NO)
+
+
+@app.command()
+def compare(
+    baseline_run: Annotated[str, typer.Argument(help="MLflow run id of the baseline.")],
+    candidate_run: Annotated[str, typer.Argument(help="MLflow run id of the candidate.")],
+    *,
+    tracking_uri: Annotated[
+        str | None, typer.Option(help="Where the runs are; MLflow's own setting if left out.")
+    ] = None,
+    margin: Annotated[float, typer.Option(min=0.001, max=0.999, help="Difference that does not matter.")] = 0.05,
+    as_json: AsJson = False,
+    fail_on_regression: FailOnRegression = False,
+) -> None:
+    """Compare two MLflow evaluation runs row by row, whoever made them.
+
+    Example: `tracewatch compare 1f0c... 9ab2... --tracking-uri http://127.0.0.1:5000`
+    """
+    with contextlib.redirect_stdout(sys.stderr):
+        from monitor.evaluation.comparison import compare_runs, comparison_json  # noqa: PLC0415 - mlflow is slow
+        from monitor.evaluation.mlflow_runs import load_run  # noqa: PLC0415
+        from monitor.mlflow_connection import apply_client_limits  # noqa: PLC0415
+
+        apply_client_limits()
+        runs = [load_run(run_id, tracking_uri) for run_id in (baseline_run, candidate_run)]
+        comparison = comparison_json(compare_runs(*runs, margin=margin))
+    _show(comparison, as_json=as_json)
+    if fail_on_regression and comparison["regressed"]:
+        raise typer.Exit(NO)
+
+
+@app.command()
+def publish(
+    config: ConfigFiles,
+    events: Annotated[
+        Path, typer.Argument(metavar="EVENTS.jsonl", help="One event a line.", exists=True, dir_okay=False)
+    ],
+) -> None:
+    """Send each line of a file to the stream's topic, byte for byte.
+
+    Example: `tracewatch publish -c tracewatch.yaml events.jsonl`
+    """
+    loaded = _load(config)
+    if loaded.source.kind != "kafka":
+        _errors().print(f"publish needs `source.kind: kafka`, not {loaded.source.kind!r}", style="red", markup=False)
+        raise typer.Exit(WRONG)
+    from rich.progress import Progress  # noqa: PLC0415
+
+    from consumers.kafka_publish import publish_lines  # noqa: PLC0415 - kafka takes a while to import
+
+    with events.open("rb") as lines:
+        total = sum(1 for line in lines if line.rstrip(b"\r\n"))
+        lines.seek(0)
+        with Progress(console=_errors(), transient=True) as progress:
+            task = progress.add_task(f"to {loaded.source.topic}", total=total)
+            sent = publish_lines(loaded.source, lines, lambda done: progress.update(task, completed=done))
+    typer.echo(f"published {sent} events to {loaded.source.topic}")
+
+
+@app.command()
+def status(config: ConfigFiles) -> None:
+    """Show what the daemon knows: positions, accounting, pass rates, alerts, dataset, jobs and comparisons.
+
+    Example: `tracewatch status -c tracewatch.yaml`
+    """
+    loaded = _load(config)
+    from monitor.clock import SystemClock  # noqa: PLC0415
+    from monitor.commands.status import status_tables  # noqa: PLC0415
+    from monitor.ledger import open_ledger  # noqa: PLC0415 - sqlalchemy takes a while to import
+
+    ledger = open_ledger(loaded.ledger.url.get_secret_value())
+    try:
+        Console().print(*status_tables(loaded, ledger, SystemClock()), sep="\n")
+    finally:
+        ledger.close()
+
+
+@app.command("config-schema")
+def config_schema() -> None:
+    """Print the JSON Schema of the configuration, with every key's meaning and default, for editors.
+
+    Example: `tracewatch config-schema > tracewatch.schema.json`
+    """
+    from monitor.config import config_schema as schema  # noqa: PLC0415
+
+    typer.echo(json.dumps(schema(), indent=2))
+
+
+def _load(paths: list[Path]) -> "Config":
+    from monitor.config import load_config  # noqa: PLC0415 - half of the packages come with it
+
+    return load_config(paths, os.environ)
+
+
+def _only_candidate(config: "Config") -> str | None:
+    evaluation = config.evaluation
+    candidates = [name for name in evaluation.versions if name != evaluation.baseline] if evaluation else []
+    if len(candidates) > 1:
+        message = f"--json prints one comparison: choose one of {', '.join(candidates)} with --candidate"
+        raise typer.BadParameter(message)
+    return candidates[0] if candidates else None
+
+
+def _show(comparison: Any, *, as_json: bool) -> None:
+    if as_json:
+        typer.echo(json.dumps(comparison))
+        return
+    from monitor.evaluation.table import changed_rows, comparison_table  # noqa: PLC0415
+
+    Console().print(comparison_table(comparison), changed_rows(comparison), sep="\n")
+
+
+def _errors() -> Console:
+    return Console(stderr=True, soft_wrap=True, highlight=False)
+
+
+def _complain(error: Exception) -> None:
+    _errors().print(str(error) or type(error).__name__, style="red", markup=False)

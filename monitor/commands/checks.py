@@ -1,0 +1,139 @@
+"""Whether everything that a configuration names is there: one line each."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+
+import httpx
+
+from consumers.errors import ConsumersError
+from monitor.config import Config
+from monitor.errors import MonitorError
+from monitor.evaluation.settings import VersionSettings
+from scorers.errors import ScorerError
+
+_JUDGE_TIMEOUT = timedelta(seconds=10)
+_VERSION_TIMEOUT_S = 60.0
+_IMPORT = (
+    "import functools,importlib,sys; sys.path.insert(0,''); m,f=sys.argv[1].split(':'); "
+    "functools.reduce(getattr,f.split('.'),importlib.import_module(m))"
+)
+
+
+class _NotThereError(Exception):
+    """What is asked for is not there; the text says why."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Check:
+    """What came of one check."""
+
+    name: str
+    passed: bool
+    words: str
+
+
+def run_checks(config: Config) -> Iterator[Check]:
+    """Every connection and everything that has to be importable, checked one after the other as they are taken."""
+    yield _check("source", lambda: _source(config))
+    yield _check("ledger", lambda: _ledger(config))
+    yield _check("mlflow", lambda: _mlflow(config))
+    yield _check("judge", lambda: _judge(config))
+    for name, check in _scorers(config):
+        yield _check(f"scorer {name}", check)
+    for name, version in config.evaluation.versions.items() if config.evaluation else ():
+        yield _check(f"version {name}", lambda version=version: _version(version))  # type: ignore[misc]
+
+
+def _check(name: str, check: Callable[[], str]) -> Check:
+    try:
+        return Check(name=name, passed=True, words=check())
+    except (_NotThereError, MonitorError, ConsumersError, ScorerError, OSError) as error:
+        return Check(name=name, passed=False, words=" ".join(str(error).split()) or type(error).__name__)
+
+
+def _source(config: Config) -> str:
+    source = config.source
+    if source.kind == "file":
+        if source.path is None or not source.path.is_file():
+            raise _NotThereError(f"there is no file {source.path}")
+        return f"file {source.path}"
+    from consumers.kafka_topics import describe_topic  # noqa: PLC0415 - kafka takes a while to import
+
+    found = []
+    for name in (source.topic, source.dead_letters):
+        topic = describe_topic(source.connection(), name)
+        if topic is None:
+            raise _NotThereError(f"Kafka at {source.bootstrap_servers} answers and has no topic {name!r}")
+        found.append(f"{name} ({topic.partitions} partitions)")
+    return f"Kafka at {source.bootstrap_servers}: {', '.join(found)}; group {source.group_id}"
+
+
+def _ledger(config: Config) -> str:
+    from monitor.ledger import open_ledger  # noqa: PLC0415 - sqlalchemy takes a while to import
+
+    ledger = open_ledger(config.ledger.url.get_secret_value())
+    try:
+        ledger.probe()
+        return f"{ledger.database.engine.dialect.name} answers, its schema is up to date"
+    finally:
+        ledger.close()
+
+
+def _mlflow(config: Config) -> str:
+    from monitor.traces.mlflow_store import MlflowTraceStore  # noqa: PLC0415 - mlflow takes seconds to import
+
+    MlflowTraceStore(config.mlflow.tracking_uri, config.experiment).probe()
+    return f"answers; experiment {config.experiment}"
+
+
+def _judge(config: Config) -> str:
+    from scorers.judges import check_judge  # noqa: PLC0415 - mlflow takes seconds to import
+
+    timeout = min(_JUDGE_TIMEOUT, config.judge.timeout)
+    address = check_judge(config.judge.model_copy(update={"timeout": timeout}))
+    return f"{address} answers; model {config.judge.model}"
+
+
+def _scorers(config: Config) -> Iterator[tuple[str, Callable[[], str]]]:
+    from monitor.traces.mlflow_store import MlflowTraceStore  # noqa: PLC0415 - mlflow takes seconds to import
+    from scorers.catalog import build_scorer  # noqa: PLC0415
+    from scorers.registry import MlflowScorerRegistry  # noqa: PLC0415
+
+    for settings in config.scorers:
+
+        def check(settings=settings) -> str:  # type: ignore[no-untyped-def]  # noqa: ANN001
+            registry = None
+            if settings.registered is not None:
+                store = MlflowTraceStore(config.mlflow.tracking_uri, config.experiment)
+                store.probe()
+                registry = MlflowScorerRegistry(store.experiment_id)
+            built = build_scorer(settings, config.judge, registry)
+            return f"{built.kind}, version {built.version}"
+
+        yield settings.name, check
+
+
+def _version(version: VersionSettings) -> str:
+    if version.url is not None:
+        headers = {name: value.get_secret_value() for name, value in version.headers.items()}
+        try:
+            # Any answer will do, "method not allowed" too: asking for an answer would cost one.
+            answer = httpx.head(version.url, headers=headers, timeout=min(10.0, version.timeout.total_seconds()))
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            raise _NotThereError(f"{version.url} cannot be reached: {error}") from error
+        return f"{version.url} answers (HTTP {answer.status_code} to HEAD)"
+    seen = {name: os.environ[name] for name in ("PATH", "HOME", *version.environment) if name in os.environ}
+    command = [sys.executable, "-c", _IMPORT, version.function or ""]
+    limit = min(_VERSION_TIMEOUT_S, version.startup_timeout.total_seconds())
+    try:
+        done = subprocess.run(command, env=seen, capture_output=True, text=True, timeout=limit, check=False)  # noqa: S603 - the operator's own function
+    except subprocess.TimeoutExpired as error:
+        raise _NotThereError(f"importing {version.function} took longer than {limit:g} s") from error
+    if done.returncode != 0:
+        last = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
+        raise _NotThereError(f"{version.function} cannot be imported from {os.getcwd()}: {last}")  # noqa: PTH109
+    return f"{version.function} can be imported"

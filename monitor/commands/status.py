@@ -1,0 +1,108 @@
+"""What the daemon knows, as tables, read from the ledger alone."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+
+from rich.console import RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from monitor.clock import Clock
+from monitor.config import Config
+from monitor.evaluation.table import comparison_table
+from monitor.ledger import Ledger
+
+_ALERTS_SHOWN = 10
+
+
+def status_tables(config: Config, ledger: Ledger, clock: Clock) -> Iterator[RenderableType]:
+    """One table for each thing that is known; a line where there is nothing yet.
+
+    Raises:
+        LedgerUnavailable: the ledger does not answer.
+    """
+    yield _positions(ledger)
+    yield _accounting(ledger)
+    yield _pass_rates(config, ledger, clock)
+    yield _alerts(ledger)
+    if config.dataset is not None:
+        name, most = config.dataset.name, config.dataset.max_rows
+        yield Text(f"Dataset {name}: {ledger.members.count(name)} rows of at most {most}\n")
+    yield _jobs(ledger)
+    comparisons = ledger.evaluations.comparisons()
+    if not comparisons:
+        yield Text("Comparisons: none yet", style="dim")
+    for row in comparisons:
+        yield Text(f"Comparison of {row.candidate}, {_time(row.finished_at_ms)}")
+        yield comparison_table(row.comparison)
+
+
+def _positions(ledger: Ledger) -> RenderableType:
+    rows = [
+        (each.topic, str(each.partition), f"{each.next_offset:,}", f"{each.received:,}", f"{each.lost:,}")
+        for each in ledger.positions.all()
+    ]
+    return _table("Positions", ("topic", "partition", "next offset", "received", "lost to retention"), rows)
+
+
+def _accounting(ledger: Ledger) -> RenderableType:
+    counts: dict[str, dict[str, int]] = defaultdict(dict)
+    for each in ledger.positions.accounted():
+        counts[each.scorer][each.outcome] = each.count
+    outcomes = sorted({outcome for row in counts.values() for outcome in row})
+    rows = [
+        (scorer, *(f"{row.get(outcome, 0):,}" for outcome in outcomes), f"{sum(row.values()):,}")
+        for scorer, row in sorted(counts.items())
+    ]
+    return _table("Events accounted for", ("scorer", *(each.replace("_", " ") for each in outcomes), "sum"), rows)
+
+
+def _pass_rates(config: Config, ledger: Ledger, clock: Clock) -> RenderableType:
+    targets = {scorer.name: scorer.target for scorer in config.scorers}
+    window = config.statistics.window
+    since_ms = clock.now_ms() - round(window.total_seconds() * 1000)
+    rows = []
+    for each in ledger.figures.pass_rates(since_ms):
+        target = targets.get(each.scorer)
+        below = target is not None and each.rate < target
+        rate = f"{each.rate:.3f}{' (below)' if below else ''}"
+        rows.append((each.scorer, each.segment, rate, "" if target is None else f"{target:.3f}", f"{each.verdicts:,}"))
+    return _table(
+        f"Pass rates of the last {window / timedelta(hours=1):g} h",
+        ("scorer", "segment", "pass rate", "target", "verdicts"),
+        rows,
+    )
+
+
+def _alerts(ledger: Ledger) -> RenderableType:
+    rows = [
+        (each.state, each.severity, each.kind, each.scorer, each.segment, _time(each.since_ms), _time(each.resolved_ms))
+        for each in ledger.alerts.history(_ALERTS_SHOWN)
+    ]
+    return _table("Alerts", ("state", "severity", "kind", "scorer", "segment", "since", "resolved"), rows)
+
+
+def _jobs(ledger: Ledger) -> RenderableType:
+    rows = [
+        (each.job, _time(each.last_success_ms), _time(each.last_failure_ms), each.last_error or "")
+        for each in ledger.jobs.all()
+    ]
+    return _table("Jobs", ("job", "last success", "last failure", "error"), rows)
+
+
+def _table(title: str, columns: Iterable[str], rows: Sequence[tuple[str, ...]]) -> RenderableType:
+    if not rows:
+        return Text(f"{title}: none yet\n", style="dim")
+    table = Table(title=title, title_justify="left", header_style="bold")
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    for row in rows:
+        table.add_row(*map(Text, row))
+    return table
+
+
+def _time(at_ms: int | None) -> str:
+    if at_ms is None:
+        return ""
+    return datetime.fromtimestamp(at_ms / 1000, tz=UTC).strftime("%Y-%m-%d %H:%M:%S")

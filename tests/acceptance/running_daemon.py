@@ -1,0 +1,82 @@
+"""A daemon in a thread of the test run, for acceptance tests: the same parts as the command, without its signals."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+import structlog
+
+from monitor.clock import SystemClock
+from monitor.config import Config
+from monitor.daemon.life import Daemon
+
+_PATIENCE_S = 60.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunningDaemon:
+    """The daemon's address, and how to ask it."""
+
+    address: str
+    thread: threading.Thread
+
+    def metrics(self) -> str:
+        """The text of `/metrics`."""
+        return httpx.get(f"{self.address}/metrics").text
+
+    def readiness(self) -> tuple[int, Mapping[str, Any]]:
+        """Status code and body of `/readyz`."""
+        answer = httpx.get(f"{self.address}/readyz")
+        return answer.status_code, answer.json()
+
+    def eventually(self, condition: Callable[[], object], what: str) -> None:
+        """Return when the condition holds; fail when it does not in time, or when the daemon ends before."""
+        eventually(condition, what, while_true=self.thread.is_alive)
+
+
+def eventually(condition: Callable[[], object], what: str, *, while_true: Callable[[], bool] = lambda: True) -> None:
+    """Return when the condition holds; fail when it does not in time."""
+    deadline = time.monotonic() + _PATIENCE_S
+    turn = threading.Event()
+    while not condition():
+        assert while_true(), f"the daemon ended before: {what}"
+        assert time.monotonic() < deadline, f"not in {_PATIENCE_S:g} s: {what}"
+        turn.wait(0.05)
+
+
+@contextmanager
+def running(config: Config) -> Iterator[RunningDaemon]:
+    """Run the daemon until the block ends; an error of the daemon is the block's."""
+    stop = threading.Event()
+    addresses: list[str] = []
+    started = threading.Event()
+    errors: list[BaseException] = []
+
+    def on_start(address: str) -> None:
+        addresses.append(address)
+        started.set()
+
+    def run() -> None:
+        try:
+            Daemon(config, structlog.get_logger(), stop, SystemClock()).run(on_start)
+        except BaseException as error:  # noqa: BLE001 - raised again in the test's thread
+            errors.append(error)
+        finally:
+            started.set()
+
+    thread = threading.Thread(target=run, name="daemon")
+    thread.start()
+    started.wait()
+    try:
+        if not errors:
+            yield RunningDaemon(address=addresses[0], thread=thread)
+    finally:
+        stop.set()
+        thread.join(timeout=_PATIENCE_S)
+        if errors:
+            raise errors[0]
+    assert not thread.is_alive(), "the daemon did not stop"

