@@ -8,7 +8,7 @@ COPY requirements.lock ./
 RUN /opt/tracewatch/bin/python -m pip install --require-hashes --requirement requirements.lock
 COPY requirements-dev.lock ./
 # What builds the wheel stands in the development lock, with hashes too.
-RUN awk '/^[a-z]/ {keep = /^(hatchling|packaging|pathspec|pluggy|trove-classifiers)==/} keep' requirements-dev.lock > build.lock \
+RUN awk '/^[a-z]/ {keep = /^(hatchling|packaging|pathspec|pluggy|tomlkit|trove-classifiers)==/} keep' requirements-dev.lock > build.lock \
     && python -m venv /opt/build \
     && /opt/build/bin/python -m pip install --require-hashes --requirement build.lock
 COPY pyproject.toml README.md LICENSE ./

@@ -40,7 +40,7 @@ class SourceSettings(BaseModel):
     kind: Literal["kafka", "file"] = Field("kafka", description="A Kafka topic, or a file of one JSON event a line.")
     bootstrap_servers: str = Field("127.0.0.1:9092", min_length=1, description="`host:port`, several with commas.")
     topic: str = Field("traces", pattern=r"^[A-Za-z0-9._-]{1,249}$", description="The topic to consume.")
-    group_id: str | None = Field(None, min_length=1, description="Consumer group; `tracewatch-APP` when left out.")
+    group_id: str | None = Field(None, min_length=1, description="Consumer group; the app's name when left out.")
     group_instance_id: str | None = Field(
         None, pattern=r"^[A-Za-z0-9._-]{1,249}$", description="Static membership: a name that survives restarts."
     )

@@ -93,7 +93,7 @@ class Alerting:
             LedgerUnavailable: the ledger does not answer.
             LeaseLost: another replica holds the lease; what it publishes stands.
         """
-        since_ms = now_ms - _ms(self._settings.pass_rate_window)
+        since_ms = now_ms - _ms(min(self._settings.pass_rate_window, self._settings.max_age))
         rates = self._ledger.figures.pass_rates(since_ms)
         findings = production_findings(rates, self._watched, self._settings.min_verdicts)
         findings += candidate_findings(self._ledger.evaluations.comparisons(), self._watched)

@@ -153,11 +153,13 @@ def evaluate(
     if as_json and candidate is None:
         candidate = _only_candidate(loaded)
     from monitor.daemon import evaluate_once  # noqa: PLC0415 - mlflow takes seconds to import
+    from monitor.evaluation.progress import EvaluationBar  # noqa: PLC0415
     from monitor.logs import LogSettings, set_up_logs  # noqa: PLC0415
 
     set_up_logs(LogSettings(format=loaded.log.format, level="warning"))
-    with contextlib.redirect_stdout(sys.stderr), _errors().status("evaluating"):
-        result = evaluate_once(loaded, candidate)
+    versions = 0 if loaded.evaluation is None else 2 if candidate else len(loaded.evaluation.versions)
+    with contextlib.redirect_stdout(sys.stderr), EvaluationBar(_errors(), versions) as bar:
+        result = evaluate_once(loaded, candidate, bar)
     for version, cause in result.unavailable.items():
         _errors().print(f"version {version} could not be run: {cause}", style="red", markup=False)
     for comparison in result.comparisons.values():

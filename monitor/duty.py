@@ -44,4 +44,3 @@ class Duty:
             self.jobs.failed(self.name, self.clock.now_ms(), str(error))
         except MonitorError as second:
             self.log.warning("job's failure not noted", job=self.name, cause=str(second))
-

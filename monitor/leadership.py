@@ -11,14 +11,15 @@ from monitor.ledger.lease import Leases
 from monitor.ledger.rows import LeaseToken
 
 LEASE_NAME = "leader"
-LEASE_TTL = timedelta(seconds=30)
-RENEW_EVERY = timedelta(seconds=5)
+RENEWALS_A_LIFE = 4
+"""How often the lease is prolonged within its time to live."""
 
 
 class Leadership:
     """Keeps trying for the lease; `token` is its proof while it is held. Threads may share it."""
 
-    def __init__(self, leases: Leases, holder: str, clock: Clock, log: FilteringBoundLogger) -> None:
+    def __init__(self, leases: Leases, holder: str, ttl: timedelta, clock: Clock, log: FilteringBoundLogger) -> None:
+        self._ttl = ttl
         self._leases = leases
         self._holder = holder
         self._clock = clock
@@ -37,7 +38,7 @@ class Leadership:
             held = self._token
             try:
                 self._token = self._leases.acquire(
-                    LEASE_NAME, self._holder, LEASE_TTL.total_seconds(), self._clock.now_ms()
+                    LEASE_NAME, self._holder, self._ttl.total_seconds(), self._clock.now_ms()
                 )
             except ServiceUnavailable:
                 self._token = None

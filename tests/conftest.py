@@ -73,15 +73,12 @@ def postgres_url(tmp_path_factory):
     server.cleanup()
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
-def ledger_url(request, tmp_path):
-    """The URL of a fresh, empty database, of each kind that a ledger can live in."""
-    if request.param == "sqlite":
-        yield f"sqlite:///{tmp_path / 'ledger.db'}"
-        return
+@pytest.fixture
+def postgres_ledger_url(postgres_url):
+    """The URL of a fresh, empty PostgreSQL database."""
     import sqlalchemy
 
-    url = sqlalchemy.make_url(request.getfixturevalue("postgres_url"))
+    url = sqlalchemy.make_url(postgres_url)
     name = f"ledger_{uuid.uuid4().hex[:12]}"
     engine = sqlalchemy.create_engine(url, isolation_level="AUTOCOMMIT", poolclass=sqlalchemy.NullPool)
     with engine.connect() as connection:
@@ -89,6 +86,44 @@ def ledger_url(request, tmp_path):
     yield url.set(database=name).render_as_string(hide_password=False)
     with engine.connect() as connection:
         connection.execute(sqlalchemy.text(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)'))
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def ledger_url(request, tmp_path):
+    """The URL of a fresh, empty database, of each kind that a ledger can live in."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'ledger.db'}"
+    return request.getfixturevalue("postgres_ledger_url")
+
+
+@pytest.fixture(scope="session")
+def mlflow_server(tmp_path_factory):
+    """The address of a running `mlflow server` with a fresh store."""
+    import httpx
+    from mlflow_stores import copy_store
+
+    folder = tmp_path_factory.mktemp("mlflow-server")
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    address = f"http://127.0.0.1:{port}"
+    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
+    command += ["--backend-store-uri", copy_store(folder / "store.db"), "--artifacts-destination", str(folder)]
+    with (folder / "server.log").open("wb") as log:
+        server = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
+    pause = threading.Event()
+    try:
+        for _ in range(600):
+            try:
+                if httpx.get(f"{address}/health").is_success:
+                    break
+            except httpx.HTTPError:
+                pause.wait(0.1)
+        else:
+            lacking(f"mlflow server does not start: {(folder / 'server.log').read_text()[-1000:]}")
+        yield address
+    finally:
+        os.killpg(server.pid, signal.SIGTERM)
+        server.wait()
 
 
 @pytest.fixture(scope="session")

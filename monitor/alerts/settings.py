@@ -19,7 +19,8 @@ class AlertSettings(BaseModel):
         "deliver", description="`observe` computes and shows everything and delivers nothing."
     )
     false_alarm_every: Duration = Field(
-        timedelta(days=30), description="The bound on false alarms of the whole daemon: at most one in this time."
+        timedelta(days=30),
+        description="The bound on false alarms of the whole daemon, for sequential tests; a target is none.",
     )
     max_age: Duration = Field(
         timedelta(hours=1), description="Verdicts older than this page nobody: their time is over."

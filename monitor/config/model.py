@@ -98,7 +98,7 @@ class Config(BaseModel):
     def _complete(self) -> Self:
         # The model is frozen for its users; here it is still being made.
         if self.source.group_id is None:
-            object.__setattr__(self, "source", self.source.model_copy(update={"group_id": f"tracewatch-{self.app}"}))
+            object.__setattr__(self, "source", self.source.model_copy(update={"group_id": self.app}))
         if self.mlflow.experiment is None:
             object.__setattr__(self, "mlflow", self.mlflow.model_copy(update={"experiment": self.app}))
         return self

@@ -1,6 +1,6 @@
 """From the configuration to parts: what each part is given, and nothing of what it does."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from consumers.dead_letters import DeadLetterQueue
@@ -72,6 +72,12 @@ def decode_with(source: SourceSettings, clock: Clock, message: Message) -> Trace
         InvalidEvent: it is none.
     """
     return decode(message, source.format, source.limits, clock.now_ms())
+
+
+def is_ours(where: Mapping[str, str], event: TraceEvent) -> bool:
+    """Whether an event of a shared topic belongs to this application: its tags, name and app version decide."""
+    own = {"name": event.name, "app_version": event.app_version, **event.tags}
+    return all(own.get(key) == value for key, value in where.items())
 
 
 def subjects_of(config: Config, scorers: Sequence[ConfiguredScorer]) -> list[Subject]:

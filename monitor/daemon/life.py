@@ -26,7 +26,7 @@ from monitor.evaluation.settings import ScheduleSettings
 from monitor.exposition import HttpPort, application
 from monitor.figures import FigureReader
 from monitor.health import Health
-from monitor.leadership import RENEW_EVERY, Leadership
+from monitor.leadership import RENEWALS_A_LIFE, Leadership
 from monitor.ledger.ledger import Ledger, open_ledger
 from monitor.metrics import GroupMetrics, KnownLabels, ProcessMetrics
 from monitor.pipeline.effects import Effects
@@ -103,7 +103,7 @@ class Daemon:
             effects = self._build_effects(ledger, traces, suite, metrics)
             loop = self._build_loop(effects, metrics)
             evaluator = evaluator_of(self._config)
-            leadership = Leadership(ledger.lease, _holder(), self._clock, self._log)
+            leadership = Leadership(ledger.lease, _holder(), self._config.ledger.lease_ttl, self._clock, self._log)
             stack.callback(leadership.resign)
             with self._schedule(effects, leadership, evaluator, traces):
                 loop.run(self._stop)
@@ -167,6 +167,7 @@ class Daemon:
             source=assembly.build_source(config),
             dead_letters=assembly.build_dead_letters(config),
             decode=partial(assembly.decode_with, config.source, self._clock),
+            is_ours=partial(assembly.is_ours, config.source.where),
             sampler=Sampler(config.sampling, assembly.subjects_of(config, suite), effects.ledger.budget),
             effects=effects,
             positions=effects.ledger.positions,
@@ -190,7 +191,7 @@ class Daemon:
 
         every = Every(interval=config.pipeline.upkeep_every)
         alerting = Alerting(ledger, assembly.watched_of(config), config.alerts, self._log)
-        schedule.add("lease", Every(interval=RENEW_EVERY), leadership.seek)
+        schedule.add("lease", Every(interval=config.ledger.lease_ttl / RENEWALS_A_LIFE), leadership.seek)
         schedule.add("probe", Every(interval=_PROBE_EVERY), partial(self._probe, ledger, traces))
         schedule.add("alerts", every, duty("alerts", lambda token: alerting.look(token, self._clock.now_ms())))
         schedule.add("parked", every, duty("parked", lambda _token: work_off_parked(effects)))

@@ -14,7 +14,8 @@ from monitor.daemon import evaluate_once
 from monitor.demo.production_requests import PRODUCTION_REQUESTS, Request, burst
 from monitor.demo.stage import DATASET, Stage, set_stage
 from monitor.evaluation.candidate import FunctionCandidate
-from monitor.evaluation.evaluator import EvaluationProgress, EvaluationResult, EvaluationRow
+from monitor.evaluation.evaluator import EvaluationResult, EvaluationRow
+from monitor.evaluation.progress import EvaluationBar
 from monitor.evaluation.settings import VersionSettings
 from monitor.evaluation.table import changed_rows, comparison_table
 from monitor.ledger.ledger import Ledger, open_ledger
@@ -136,16 +137,8 @@ class _Acts:
             advance(total)
 
     def _evaluate(self) -> EvaluationResult:
-        rows = len(PRODUCTION_REQUESTS)
-        steps: dict[tuple[str | None, str], int] = {}
-        with self._bar("rows answered and scored, of both versions", 4 * rows) as advance:
-
-            def note(event: EvaluationProgress) -> None:
-                if event.stage in ("answered", "scored"):
-                    steps[event.version, event.stage] = event.done
-                    advance(sum(steps.values()))
-
-            result = evaluate_once(self._stage.config, "v2", note)
+        with EvaluationBar(self._console, versions=2) as bar:
+            result = evaluate_once(self._stage.config, "v2", bar)
         comparison = result.comparisons["v2"]
         self._console.print(comparison_table(comparison))
         self._console.print(changed_rows(comparison))

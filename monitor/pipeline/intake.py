@@ -54,6 +54,7 @@ class IntakeParts:
     source: TraceSource
     dead_letters: DeadLetterQueue
     decode: Callable[[Message], TraceEvent]
+    is_ours: Callable[[TraceEvent], bool]
     sampler: Sampler
     effects: Effects
     positions: Positions
@@ -127,21 +128,26 @@ class IntakeLoop:
         bounds = self._parts.source.bounds(batch.assigned)
         for partition in batch.assigned:
             first = bounds[partition][0] if partition in bounds else 0
-            self._own(partition, committed.get(partition, first))
+            self._own(partition, committed.get(partition, first), first)
         if self._paused:
             self._parts.source.pause(batch.assigned)
 
-    def _own(self, partition: TopicPartition, committed: int) -> None:
+    def _own(self, partition: TopicPartition, committed: int, first: int = 0) -> None:
         stands = self._parts.patience.call("ledger", lambda: self._parts.positions.open(*partition, committed))
-        start = max(stands, committed)
+        start = max(stands, committed, first)
         if start > stands:
-            self._parts.positions.skip(*partition, stands, start)
+            self._skip(partition, stands, start, lost=max(0, first - max(stands, committed)))
         self._epoch += 1
         tracker: OffsetTracker[Outcomes] = OffsetTracker()
         tracker.start(start)
         self._partitions[partition] = _Partition(tracker=tracker, epoch=self._epoch)
         self._parts.source.seek(partition, start)
         self._parts.log.info("partition assigned", partition=str(partition), offset=start)
+
+    def _skip(self, partition: TopicPartition, stands: int, start: int, *, lost: int) -> None:
+        """Move the ledger's position where it is behind Kafka's: `lost` events were deleted by retention unread."""
+        self._parts.patience.call("ledger", lambda: self._parts.positions.skip(*partition, stands, start, lost))
+        self._parts.log.warning("position skipped", partition=str(partition), ledger=stands, offset=start, lost=lost)
 
     def _take(self, message: Message, pool: ThreadPoolExecutor) -> None:
         owned = self._partitions.get(message.topic_partition)
@@ -154,6 +160,9 @@ class IntakeLoop:
         except InvalidEvent as invalid:
             reason, detail = invalid.reason, invalid.detail
             self._submit(pool, message, owned.epoch, lambda: self._bury(message, reason, detail))
+            return
+        if not self._parts.is_ours(event):
+            self._done(message, owned.epoch, dict.fromkeys(self._scorers, ("not_ours", "where")))
             return
         decisions = self._parts.patience.call("ledger", lambda: self._parts.sampler.decide(event, message.timestamp_ms))
         for decision in decisions:
@@ -183,6 +192,9 @@ class IntakeLoop:
     def _apply(self, message: Message, event: TraceEvent, decisions: tuple[DecisionRow, ...]) -> Outcomes:
         try:
             return self._parts.effects.apply(event, decisions)
+        except InvalidEvent as invalid:
+            # Spans are read only when they are needed: what is wrong inside of them shows here.
+            return self._bury(message, invalid.reason, invalid.detail)
         except TraceRejected as rejected:
             return self._bury(message, "trace_rejected", str(rejected))
 

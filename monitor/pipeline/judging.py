@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from mlflow.entities import Trace
@@ -14,6 +14,7 @@ from monitor.metrics import ProcessMetrics
 from monitor.pipeline.patience import Patience
 from scorers.errors import JudgeUnavailable
 from scorers.suite import ScoreOutcome, ScorerSuite, assessment_id
+from scorers.values import Verdict
 
 _TRIES_WHILE_OTHERS_SUCCEED = 5
 
@@ -59,7 +60,7 @@ class Judging:
             JudgeUnavailable | LedgerUnavailable: the daemon stops before the service answered.
         """
         outcome = self._score(decision.subject, trace)
-        verdict = _verdict_row(outcome, row, decision, self.clock.now_ms())
+        verdict = _verdict_row(_Judgement.of(outcome), row, decision, self.clock.now_ms())
         if self.patience.call("ledger", lambda: self.intake.record(verdict)):
             segments = [f"{key}={value}" for key, value in row.segments.items()]
             self.metrics.verdict(outcome.scorer, outcome.verdict.label, decision.probability, segments)
@@ -74,29 +75,13 @@ class Judging:
         """
         scorer = self.suite[decision.subject]
         words = "the trace was deleted from MLflow before it was judged"
-        verdict = VerdictRow(
-            trace_id=row.trace_id,
+        judgement = _Judgement(
             scorer=scorer.name,
-            scorer_version=scorer.version,
+            version=scorer.version,
             assessment_id=assessment_id(row.trace_id, scorer.name, scorer.version),
-            label="error",
-            value=None,
-            feedback={},
-            rationale=None,
-            error=words,
-            probability=decision.probability,
-            reason=decision.reason,
-            segments=row.segments,
-            app_version=row.app_version,
-            session_id=row.session_id,
-            event_time_ms=row.event_time_ms,
-            topic=row.topic,
-            partition=row.partition,
-            offset=row.offset,
-            judged_at_ms=self.clock.now_ms(),
-            duration_s=0.0,
-            published=True,
+            verdict=Verdict(label="error", value=None, reason=words),
         )
+        verdict = replace(_verdict_row(judgement, row, decision, self.clock.now_ms()), published=True)
         self.patience.call("ledger", lambda: self.intake.record(verdict))
 
     def _score(self, scorer: str, trace: Trace) -> ScoreOutcome:
@@ -131,18 +116,43 @@ class _Failures:
         return self.given_up
 
 
-def _verdict_row(outcome: ScoreOutcome, row: TraceRow, decision: DecisionRow, now_ms: int) -> VerdictRow:
-    feedback: Mapping[str, Any] = outcome.feedback.to_dictionary()  # type: ignore[no-untyped-call]
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Judgement:
+    """What a verdict row takes from a scorer's outcome."""
+
+    scorer: str
+    version: str
+    assessment_id: str
+    verdict: Verdict
+    feedback: Mapping[str, Any] = field(default_factory=dict)
+    rationale: str | None = None
+    duration_s: float = 0.0
+
+    @classmethod
+    def of(cls, outcome: ScoreOutcome) -> "_Judgement":
+        feedback: Mapping[str, Any] = outcome.feedback.to_dictionary()  # type: ignore[no-untyped-call]
+        return cls(
+            scorer=outcome.scorer,
+            version=outcome.version,
+            assessment_id=outcome.feedback.assessment_id or "",
+            verdict=outcome.verdict,
+            feedback=feedback,
+            rationale=outcome.feedback.rationale,
+            duration_s=outcome.duration_s,
+        )
+
+
+def _verdict_row(judgement: _Judgement, row: TraceRow, decision: DecisionRow, now_ms: int) -> VerdictRow:
     return VerdictRow(
         trace_id=row.trace_id,
-        scorer=outcome.scorer,
-        scorer_version=outcome.version,
-        assessment_id=outcome.feedback.assessment_id or "",
-        label=outcome.verdict.label,
-        value=outcome.verdict.value,
-        feedback=feedback,
-        rationale=outcome.feedback.rationale,
-        error=outcome.verdict.reason,
+        scorer=judgement.scorer,
+        scorer_version=judgement.version,
+        assessment_id=judgement.assessment_id,
+        label=judgement.verdict.label,
+        value=judgement.verdict.value,
+        feedback=judgement.feedback,
+        rationale=judgement.rationale,
+        error=judgement.verdict.reason,
         probability=decision.probability,
         reason=decision.reason,
         segments=row.segments,
@@ -153,5 +163,5 @@ def _verdict_row(outcome: ScoreOutcome, row: TraceRow, decision: DecisionRow, no
         partition=row.partition,
         offset=row.offset,
         judged_at_ms=now_ms,
-        duration_s=outcome.duration_s,
+        duration_s=judgement.duration_s,
     )

@@ -35,14 +35,14 @@ def event(number: int) -> bytes:
 
 
 def test_two_replicas_share_the_partitions_and_double_nothing(
-    kafka: Any, topic: str, mlflow_server: str, postgres_url: str, judge_endpoint: Any
+    kafka: Any, topic: str, mlflow_server: str, postgres_ledger_url: str, judge_endpoint: Any
 ) -> None:
     """Every event is accounted for once, both replicas take part, one of them holds the lease."""
     from consumers.kafka_publish import publish_lines
     from monitor.leadership import LEASE_NAME
     from monitor.ledger.ledger import open_ledger
 
-    config = configuration(topic, kafka, mlflow_server, postgres_url, judge_endpoint)
+    config = configuration(topic, kafka, mlflow_server, postgres_ledger_url, judge_endpoint)
     with running(config) as first, running(config) as second:
 
         def partitions(daemon: Any) -> int:
@@ -53,7 +53,7 @@ def test_two_replicas_share_the_partitions_and_double_nothing(
             "each replica has partitions",
         )
         publish_lines(config.source, [event(number) for number in range(EVENTS)])
-        ledger = open_ledger(postgres_url)
+        ledger = open_ledger(postgres_ledger_url)
         first.eventually(lambda: ledger.positions.received() == EVENTS, "every event past the watermark")
         first.eventually(lambda: not ledger.members.unreconciled(topic, 1), "the dataset in line")
         consumed = [consumed_by(daemon.metrics()) for daemon in (first, second)]
