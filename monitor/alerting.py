@@ -1,7 +1,7 @@
 """What the ledger's figures mean for the alert table: findings, and the life of each alert."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from datetime import timedelta
 from typing import Any
 
@@ -23,6 +23,12 @@ class Watched:
     target: float | None
     severity: Severity
     shadow: bool
+
+    def watches(self, kind: str, scorer: str) -> bool:
+        """Whether alerts of this kind and scorer can come of it."""
+        return (
+            scorer == self.scorer and not self.shadow and (kind != "production_regression" or self.target is not None)
+        )
 
 
 def production_findings(rates: Iterable[PassRate], watched: Sequence[Watched], min_verdicts: int) -> list[Finding]:
@@ -105,6 +111,16 @@ class Alerting:
             hold_ms = _ms(self._settings.pass_rate_for) if finding.kind == "production_regression" else 0
             after = next_alert(before, finding, now_ms=now_ms, hold_ms=hold_ms)
             if after is not None and after != before:
+                self._ledger.alerts.save(_row(after), token)
+                self._report(before, after)
+        self._resolve_unwatched(current.values(), token, now_ms)
+
+    def _resolve_unwatched(self, open_rows: Iterable[AlertRow], token: LeaseToken, now_ms: int) -> None:
+        """End alerts of scorers that the configuration no longer watches: no finding ever will."""
+        for row in open_rows:
+            if not any(each.watches(row.kind, row.scorer) for each in self._watched):
+                before = _alert(row)
+                after = replace(before, state="resolved", resolved_ms=now_ms)
                 self._ledger.alerts.save(_row(after), token)
                 self._report(before, after)
 

@@ -57,7 +57,9 @@ class Curation:
         if selection.evicted:
             self.members.set_state(name, selection.evicted, "evicted", token)
         while rows := self.members.unreconciled(name, BATCH_ROWS):
-            done = reconcile(self.store, [_member(row) for row in rows])
+            seen: dict[str, str | None] = dict.fromkeys(row.inputs_digest for row in rows)
+            # Inputs that MLflow gives back otherwise than it got them have no known id: once is enough for them.
+            done = seen | reconcile(self.store, [_member(row) for row in rows])
             self.members.mark_reconciled(name, done, rows, token)
 
 

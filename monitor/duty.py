@@ -35,12 +35,13 @@ class Duty:
             self.log.warning("lease lost", job=self.name, cause=str(lost))
         except MonitorError as error:
             self.log.warning("job failed", job=self.name, cause=str(error))
-            self._note_failure(error)
+            words = str(error)
+            self._note(lambda: self.jobs.failed(self.name, self.clock.now_ms(), words))
         else:
-            self.jobs.succeeded(self.name, self.clock.now_ms())
+            self._note(lambda: self.jobs.succeeded(self.name, self.clock.now_ms()))
 
-    def _note_failure(self, error: MonitorError) -> None:
+    def _note(self, write: Callable[[], None]) -> None:
         try:
-            self.jobs.failed(self.name, self.clock.now_ms(), str(error))
-        except MonitorError as second:
-            self.log.warning("job's failure not noted", job=self.name, cause=str(second))
+            write()
+        except MonitorError as error:
+            self.log.warning("how a job went is not noted", job=self.name, cause=str(error))

@@ -63,7 +63,7 @@ class Reevaluation:
         )
         try:
             result = self.evaluator.evaluate(request, progress)
-        except MonitorError as error:
+        except Exception as error:
             self.ledger.evaluations.fail(request.id, str(error), finished_at_ms=self.clock.now_ms())
             raise
         self.ledger.evaluations.finish(

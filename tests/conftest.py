@@ -5,8 +5,11 @@ What a machine lacks skips the test at home and fails it where CI=true.
 
 import importlib.util
 import os
+import signal
+import socket
 import subprocess
 import sys
+import threading
 import uuid
 from pathlib import Path
 

@@ -36,7 +36,7 @@ from monitor.pipeline.owed import publish_unpublished, work_off_parked
 from monitor.pipeline.patience import Patience
 from monitor.pipeline.sampler import Sampler
 from monitor.schedule import Cron, Every, Schedule, deadline_s
-from monitor.shutdown import stop_on_signals
+from monitor.shutdown import exit_within, stop_on_signals
 from monitor.traces.mlflow_store import MlflowTraceStore
 from monitor.traces.redaction import Redaction
 from monitor.versions import __version__
@@ -47,6 +47,7 @@ from scorers.suite import ScorerSuite
 
 _PROBE_EVERY = timedelta(seconds=15)
 _PUBLISH_GRACE_MS = 60_000
+_GRACE_S = 5.0
 _OVERDUE_GRACE_S = 300.0
 _UPKEEP = ("alerts", "parked", "publish", "dataset")
 
@@ -63,14 +64,23 @@ def run_daemon(
         AddressInUseError: the HTTP port is taken.
     """
     with stop_on_signals(signal.SIGTERM, signal.SIGINT) as stop:
-        Daemon(config, log, stop, SystemClock()).run(on_start)
+        Daemon(config, log, stop, SystemClock(), partial(exit_within, _GRACE_S)).run(on_start)
     return 0
 
 
 class Daemon:
-    """One replica."""
+    """One replica. `last_resort` is told the exit code when the stream has been left and only cleaning up remains."""
 
-    def __init__(self, config: Config, log: FilteringBoundLogger, stop: threading.Event, clock: Clock) -> None:
+    def __init__(
+        self,
+        config: Config,
+        log: FilteringBoundLogger,
+        stop: threading.Event,
+        clock: Clock,
+        last_resort: Callable[[int], None] = lambda _code: None,
+    ) -> None:
+        self._last_resort = last_resort
+        self._defect = False
         self._config = config
         self._log = log
         self._stop = stop
@@ -89,7 +99,7 @@ class Daemon:
             try:
                 self._run()
             except (ServiceUnavailable, JudgeUnavailable):
-                if not self._stop.is_set():
+                if self._defect or not self._stop.is_set():
                     raise
         self._log.info("stopped")
 
@@ -106,10 +116,18 @@ class Daemon:
             leadership = Leadership(ledger.lease, _holder(), self._config.ledger.lease_ttl, self._clock, self._log)
             stack.callback(leadership.resign)
             with self._schedule(effects, leadership, evaluator, traces):
-                loop.run(self._stop)
-                # The schedule waits for its jobs when it ends: an evaluation under way is told to stop.
-                self._stop.set()
-                evaluator.cancel()
+                try:
+                    loop.run(self._stop)
+                    self._last_resort(0)
+                except BaseException:
+                    self._log.exception("the daemon ends on a defect")
+                    self._defect = True
+                    self._last_resort(1)
+                    raise
+                finally:
+                    # The schedule waits for its jobs when it ends: they are told to stop, an evaluation as well.
+                    self._stop.set()
+                    evaluator.cancel()
 
     def _build_suite(self, traces: MlflowTraceStore) -> ScorerSuite:
         self._patience.call("mlflow", traces.probe)
@@ -158,6 +176,7 @@ class Daemon:
             curation=assembly.curation_of(self._config, ledger),
             patience=self._patience,
             clock=self._clock,
+            log=self._log,
         )
 
     def _build_loop(self, effects: Effects, metrics: ProcessMetrics) -> IntakeLoop:
@@ -194,7 +213,9 @@ class Daemon:
         schedule.add("lease", Every(interval=config.ledger.lease_ttl / RENEWALS_A_LIFE), leadership.seek)
         schedule.add("probe", Every(interval=_PROBE_EVERY), partial(self._probe, ledger, traces))
         schedule.add("alerts", every, duty("alerts", lambda token: alerting.look(token, self._clock.now_ms())))
-        schedule.add("parked", every, duty("parked", lambda _token: work_off_parked(effects)))
+        schedule.add(
+            "parked", every, duty("parked", lambda token: work_off_parked(effects, lambda: leadership.token == token))
+        )
         schedule.add("publish", every, duty("publish", lambda _token: self._publish_left(effects)))
         if effects.curation is not None:
             schedule.add("dataset", every, duty("dataset", effects.curation.curate))

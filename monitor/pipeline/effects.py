@@ -1,9 +1,10 @@
 """What one event causes, in the order that makes a redelivery repeat projections and never a judge call."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from mlflow.entities import Feedback, Trace
+from structlog.typing import FilteringBoundLogger
 
 from consumers.events import TraceEvent
 from monitor.clock import Clock
@@ -14,6 +15,7 @@ from monitor.ledger.rows import DecisionRow, TraceRow
 from monitor.pipeline.judging import Judging
 from monitor.pipeline.patience import Patience
 from monitor.pipeline.sampler import segments_of
+from monitor.traces.errors import TraceRejected
 from monitor.traces.redaction import Redaction
 from monitor.traces.store import TraceStore
 
@@ -44,6 +46,7 @@ class Effects:
     curation: Curation | None
     patience: Patience
     clock: Clock
+    log: FilteringBoundLogger
 
     def apply(self, event: TraceEvent, decisions: Sequence[DecisionRow]) -> Outcomes:
         """Take the event all the way to published verdicts, and say what became of it for each scorer.
@@ -58,7 +61,7 @@ class Effects:
         if claim.outcome == "duplicate":
             return dict.fromkeys(self.policy.scorers, ("duplicates", "trace_id"))
         self.patience.call("mlflow", lambda: self.traces.put(trace))
-        due = [each for each in claim.decisions if each.state == "due" and each.subject not in claim.scored]
+        due = [each for each in claim.decisions if each.state == "due" and self._owes(each.subject, claim.scored)]
         parked = self._park_what_exceeds_the_budget(row.trace_id, due)
         for decision in due:
             if decision.subject not in parked:
@@ -73,7 +76,11 @@ class Effects:
         if all(verdict.published for verdict in verdicts):
             return
         assessments = [Feedback.from_dictionary(dict(verdict.feedback)) for verdict in verdicts if verdict.feedback]
-        self.patience.call("mlflow", lambda: self.traces.publish(trace_id, assessments))
+        try:
+            self.patience.call("mlflow", lambda: self.traces.publish(trace_id, assessments))
+        except TraceRejected as rejected:
+            # Deleted there since, say. The verdicts stand in the ledger; trying again would help nobody.
+            self.log.warning("assessments not published", trace_id=trace_id, cause=str(rejected))
         scorers = [verdict.scorer for verdict in verdicts]
         self.patience.call("ledger", lambda: self.ledger.intake.mark_published(trace_id, scorers))
 
@@ -92,6 +99,10 @@ class Effects:
             inputs_digest=inputs_digest(inputs_of(trace)),
             segments=segments_of(event, self.policy.segments),
         )
+
+    def _owes(self, subject: str, scored: Collection[str]) -> bool:
+        # An event that comes again after a restart may have decisions of scorers that are no longer configured.
+        return subject in self.policy.scorers and subject not in scored
 
     def _park_what_exceeds_the_budget(self, trace_id: str, due: Sequence[DecisionRow]) -> frozenset[str]:
         per_hour = self.policy.judge_calls_per_hour

@@ -1,21 +1,20 @@
-"""The loop: polls the stream, hands events to workers, and moves each partition's watermark over what is done."""
+"""The loop: polls the stream, hands events to workers, and lets each partition's watermark follow what is done."""
 
 import queue
 import threading
-from collections import Counter
-from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from structlog.typing import FilteringBoundLogger
 
 from consumers.dead_letters import DeadLetterQueue
-from consumers.errors import InvalidEvent, OwnershipLost, SourceUnavailable
+from consumers.errors import InvalidEvent, MessageRefused, SourceUnavailable
 from consumers.events import TraceEvent
 from consumers.messages import Message, TopicPartition
-from consumers.offsets import Advance, OffsetTracker
-from consumers.source import PolledBatch, TraceSource
+from consumers.source import TraceSource
 from monitor.clock import Clock
+from monitor.errors import ServiceUnavailable
 from monitor.ledger.positions import Positions
 from monitor.ledger.rows import DecisionRow
 from monitor.metrics import ProcessMetrics
@@ -23,11 +22,16 @@ from monitor.pipeline.effects import Effects, Outcomes
 from monitor.pipeline.patience import AWAY, Patience
 from monitor.pipeline.sampler import Sampler
 from monitor.pipeline.settings import PipelineSettings
+from monitor.pipeline.watermarks import Watermarks
+from monitor.pipeline.workers import Workers
 from monitor.traces.errors import TraceRejected
 
 _POLL_IDLE_S = 0.25
 _POLL_BUSY_S = 0.02
 _PROBE_EVERY_S = 5.0
+_TRY_AGAIN_S = 1.0
+# Events left out are done at once and wait behind one that is being judged: memory for them is bounded as well.
+_MOST_WAITING = 20_000
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -41,10 +45,13 @@ class _Finished:
     error: BaseException | None = None
 
 
-@dataclass(kw_only=True, slots=True)
-class _Partition:
-    tracker: OffsetTracker[Outcomes]
-    epoch: int
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Plan:
+    """What is to be done for a message: work for a worker, or outcomes that are known already."""
+
+    work: Callable[[], Outcomes] | None = None
+    outcomes: Outcomes | None = None
+    decisions: Sequence[DecisionRow] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -65,17 +72,24 @@ class IntakeParts:
 
 
 class IntakeLoop:
-    """The only user of the source and of the trackers. `run` in one thread; `stop` from any."""
+    """The only user of the source and of the watermarks. `run` once, in one thread.
+
+    The loop's thread never waits for the ledger: while that is away it goes on polling, with every partition paused,
+    so that an outage costs no membership in the consumer group.
+    """
 
     def __init__(self, parts: IntakeParts, settings: PipelineSettings, scorers: tuple[str, ...]) -> None:
         self._parts = parts
         self._settings = settings
         self._scorers = scorers
-        self._partitions: dict[TopicPartition, _Partition] = {}
+        self._marks = Watermarks(parts.source, parts.positions, parts.log)
+        self._stop = threading.Event()
+        self._arrived: deque[Message] = deque()
         self._finished: queue.SimpleQueue[_Finished] = queue.SimpleQueue()
         self._in_flight = 0
-        self._epoch = 0
         self._paused = False
+        self._away: str | None = None
+        self._try_again_s = 0.0
         self._next_commit_s = 0.0
         self._next_probe_s = 0.0
 
@@ -85,109 +99,130 @@ class IntakeLoop:
         Raises:
             Exception: work failed in a way that is a defect; nothing past it was committed.
         """
-        pool = ThreadPoolExecutor(self._settings.workers, thread_name_prefix="score")
+        self._stop = stop
+        workers = Workers(self._settings.workers, "score")
         try:
             self._parts.patience.call("kafka", self._parts.source.start)
             while not stop.is_set():
-                self._turn(pool)
+                self._turn(workers)
             self._drain()
-        except AWAY:
+        except AWAY as error:
             if not stop.is_set():
                 raise
+            self._parts.log.warning("not committed; it comes again", cause=str(error))
         finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+            workers.stop()
             self._parts.source.close()
+            self._parts.dead_letters.close()
 
-    def _turn(self, pool: ThreadPoolExecutor) -> None:
-        try:
-            batch = self._parts.source.poll(_POLL_BUSY_S if self._in_flight else _POLL_IDLE_S)
-            self._take_assignment(batch)
-        except SourceUnavailable as error:
-            self._parts.patience.note_down("kafka", error)
-            return
-        for message in batch.messages:
-            self._take(message, pool)
+    def _turn(self, workers: Workers) -> None:
+        self._receive()
         self._collect()
-        self._hold_back()
         now_s = self._parts.clock.monotonic_s()
-        if now_s >= self._next_commit_s:
-            self._next_commit_s = now_s + self._settings.commit_every.total_seconds()
-            self._commit()
+        if now_s >= self._try_again_s:
+            self._proceed(workers, now_s)
+        self._hold_back()
         if now_s >= self._next_probe_s:
             self._next_probe_s = now_s + _PROBE_EVERY_S
             self._probe()
 
-    def _take_assignment(self, batch: PolledBatch) -> None:
-        for partition in batch.revoked:
-            owned = self._partitions.pop(partition, None)
-            if owned is not None:
-                self._parts.log.info("partition revoked", partition=str(partition), in_flight=owned.tracker.in_flight)
-        if not batch.assigned:
+    def _receive(self) -> None:
+        """Poll; whatever fails later, nothing that was polled is forgotten."""
+        try:
+            batch = self._parts.source.poll(_POLL_BUSY_S if self._in_flight else _POLL_IDLE_S)
+        except SourceUnavailable as error:
+            self._parts.patience.note_down("kafka", error)
+            self._stop.wait(_POLL_IDLE_S)
             return
-        committed = self._parts.source.committed(batch.assigned)
-        bounds = self._parts.source.bounds(batch.assigned)
-        for partition in batch.assigned:
-            first = bounds[partition][0] if partition in bounds else 0
-            self._own(partition, committed.get(partition, first), first)
-        if self._paused:
+        self._marks.revoke(batch.revoked)
+        self._marks.expect(batch.assigned)
+        self._forget({*batch.revoked, *batch.assigned})
+        ours = set(self._marks.partitions)
+        self._arrived.extend(message for message in batch.messages if message.topic_partition in ours)
+        if batch.assigned:
+            # Nothing of them is of use before the ledger has said where to begin.
             self._parts.source.pause(batch.assigned)
 
-    def _own(self, partition: TopicPartition, committed: int, first: int = 0) -> None:
-        stands = self._parts.patience.call("ledger", lambda: self._parts.positions.open(*partition, committed))
-        start = max(stands, committed, first)
-        if start > stands:
-            self._skip(partition, stands, start, lost=max(0, first - max(stands, committed)))
-        self._epoch += 1
-        tracker: OffsetTracker[Outcomes] = OffsetTracker()
-        tracker.start(start)
-        self._partitions[partition] = _Partition(tracker=tracker, epoch=self._epoch)
-        self._parts.source.seek(partition, start)
-        self._parts.log.info("partition assigned", partition=str(partition), offset=start)
+    def _forget(self, partitions: set[TopicPartition]) -> None:
+        """Drop messages that come again, from where their partition is opened."""
+        if partitions:
+            self._arrived = deque(each for each in self._arrived if each.topic_partition not in partitions)
 
-    def _skip(self, partition: TopicPartition, stands: int, start: int, *, lost: int) -> None:
-        """Move the ledger's position where it is behind Kafka's: `lost` events were deleted by retention unread."""
-        self._parts.patience.call("ledger", lambda: self._parts.positions.skip(*partition, stands, start, lost))
-        self._parts.log.warning("position skipped", partition=str(partition), ledger=stands, offset=start, lost=lost)
+    def _proceed(self, workers: Workers, now_s: float) -> None:
+        """Do what needs the ledger or an answer of the stream; what fails is tried again in a while."""
+        try:
+            self._open_expected()
+            self._take_arrived(workers)
+            if now_s >= self._next_commit_s:
+                self._commit()
+                self._next_commit_s = now_s + self._settings.commit_every.total_seconds()
+        except (ServiceUnavailable, SourceUnavailable) as error:
+            self._away = "kafka" if isinstance(error, SourceUnavailable) else "ledger"
+            self._parts.patience.note_down(self._away, error)
+            self._try_again_s = now_s + _TRY_AGAIN_S
+        else:
+            if self._away is not None:
+                self._parts.patience.note_up(self._away)
+                self._away = None
 
-    def _take(self, message: Message, pool: ThreadPoolExecutor) -> None:
-        owned = self._partitions.get(message.topic_partition)
-        if owned is None or not owned.tracker.begin(message.offset):
-            return
-        self._parts.metrics.consumed(message.topic)
-        self._in_flight += 1
+    def _open_expected(self) -> None:
+        before = set(self._marks.partitions)
+        try:
+            self._marks.open_expected()
+        finally:
+            opened = set(self._marks.partitions) - before
+            if opened and not self._paused:
+                self._parts.source.resume(opened)
+
+    def _take_arrived(self, workers: Workers) -> None:
+        while self._arrived and self._has_room(self._settings.max_events_in_flight):
+            message = self._arrived[0]
+            plan = self._plan(message)
+            self._arrived.popleft()
+            epoch = self._marks.begin(message)
+            if epoch is not None:
+                self._take(message, epoch, plan, workers)
+
+    def _has_room(self, in_flight: int) -> bool:
+        return self._in_flight < in_flight and self._marks.waiting < _MOST_WAITING
+
+    def _plan(self, message: Message) -> _Plan:
         try:
             event = self._parts.decode(message)
         except InvalidEvent as invalid:
             reason, detail = invalid.reason, invalid.detail
-            self._submit(pool, message, owned.epoch, lambda: self._bury(message, reason, detail))
-            return
+            return _Plan(work=lambda: self._bury(message, reason, detail))
         if not self._parts.is_ours(event):
-            self._done(message, owned.epoch, dict.fromkeys(self._scorers, ("not_ours", "where")))
-            return
-        decisions = self._parts.patience.call("ledger", lambda: self._parts.sampler.decide(event, message.timestamp_ms))
-        for decision in decisions:
-            self._parts.metrics.sampled("kept" if decision.kept else "left_out", decision.reason)
+            return _Plan(outcomes=dict.fromkeys(self._scorers, ("not_ours", "where")))
+        decisions = self._parts.sampler.decide(event, message.timestamp_ms)
         if any(decision.kept for decision in decisions):
-            self._submit(pool, message, owned.epoch, lambda: self._apply(message, event, decisions))
-        else:
-            self._done(message, owned.epoch, _left_out(decisions, self._scorers))
+            return _Plan(work=lambda: self._apply(message, event, decisions), decisions=decisions)
+        return _Plan(outcomes=_left_out(decisions, self._scorers), decisions=decisions)
 
-    def _submit(self, pool: ThreadPoolExecutor, message: Message, epoch: int, work: Callable[[], Outcomes]) -> None:
+    def _take(self, message: Message, epoch: int, plan: _Plan, workers: Workers) -> None:
+        self._parts.metrics.consumed(message.topic)
+        for decision in plan.decisions:
+            self._parts.metrics.sampled("kept" if decision.kept else "left_out", decision.reason)
+        if plan.outcomes is not None:
+            self._marks.finish(message.topic_partition, epoch, message.offset, plan.outcomes)
+        elif plan.work is not None:
+            self._in_flight += 1
+            self._submit(workers, message, epoch, plan.work)
+
+    def _submit(self, workers: Workers, message: Message, epoch: int, work: Callable[[], Outcomes]) -> None:
         def run() -> None:
+            outcomes: Outcomes | None = None
+            failure: BaseException | None = None
             try:
-                self._done(message, epoch, work())
+                outcomes = work()
             except BaseException as error:  # noqa: BLE001 - the loop's thread raises it
-                place = message.topic_partition
-                self._finished.put(
-                    _Finished(partition=place, epoch=epoch, offset=message.offset, outcomes=None, error=error)
-                )
+                failure = error
+            place = message.topic_partition
+            self._finished.put(
+                _Finished(partition=place, epoch=epoch, offset=message.offset, outcomes=outcomes, error=failure)
+            )
 
-        pool.submit(run)
-
-    def _done(self, message: Message, epoch: int, outcomes: Outcomes) -> None:
-        self._finished.put(
-            _Finished(partition=message.topic_partition, epoch=epoch, offset=message.offset, outcomes=outcomes)
-        )
+        workers.submit(run)
 
     def _apply(self, message: Message, event: TraceEvent, decisions: tuple[DecisionRow, ...]) -> Outcomes:
         try:
@@ -199,9 +234,14 @@ class IntakeLoop:
             return self._bury(message, "trace_rejected", str(rejected))
 
     def _bury(self, message: Message, reason: str, detail: str) -> Outcomes:
-        self._parts.patience.call("kafka", lambda: self._parts.dead_letters.send(message, reason, detail))
+        position = str(message.position)
+        try:
+            self._parts.patience.call("kafka", lambda: self._parts.dead_letters.send(message, reason, detail))
+        except MessageRefused as refused:
+            # It must not stop its partition; its place in the stream is all that is kept of it.
+            self._parts.log.warning("dead letter refused", position=position, reason=reason, cause=str(refused))
         self._parts.metrics.dead_lettered(reason)
-        self._parts.log.warning("dead letter", position=str(message.position), reason=reason)
+        self._parts.log.warning("dead letter", position=position, reason=reason)
         return dict.fromkeys(self._scorers, ("dead_lettered", reason))
 
     def _collect(self) -> None:
@@ -211,62 +251,30 @@ class IntakeLoop:
             except queue.Empty:
                 break
             self._in_flight -= 1
-            if done.error is not None:
-                if isinstance(done.error, AWAY):
-                    continue  # the daemon stops: the event stays unfinished, and comes again
+            if done.error is not None and not (isinstance(done.error, AWAY) and self._stop.is_set()):
                 raise done.error
-            owned = self._partitions.get(done.partition)
-            if owned is not None and owned.epoch == done.epoch and done.outcomes is not None:
-                owned.tracker.finish(done.offset, done.outcomes)
+            # Without outcomes the daemon stops and the service is away: the event stays open, and comes again.
+            if done.outcomes is not None:
+                self._marks.finish(done.partition, done.epoch, done.offset, done.outcomes)
         self._parts.metrics.in_flight(self._in_flight)
 
     def _hold_back(self) -> None:
         limit = self._settings.max_events_in_flight
-        if not self._paused and self._in_flight >= limit:
-            self._parts.source.pause(self._partitions)
+        if not self._paused and (self._arrived or not self._has_room(limit)):
+            self._parts.source.pause(self._marks.partitions)
             self._paused = True
-        elif self._paused and self._in_flight <= limit // 2:
-            self._parts.source.resume(self._partitions)
+        elif self._paused and not self._arrived and self._has_room(limit // 2 + 1):
+            self._parts.source.resume(self._marks.partitions)
             self._paused = False
 
     def _commit(self) -> None:
-        self._parts.patience.call("ledger", self._parts.sampler.flush_demand)
-        moved: dict[TopicPartition, int] = {}
-        for partition, owned in self._partitions.items():
-            advance = owned.tracker.advance()
-            if advance is not None and self._settle(partition, owned, advance):
-                moved[partition] = advance.to_offset
-        if moved:
-            self._commit_to_source(moved)
+        self._parts.sampler.flush_demand()
+        fenced = self._marks.settle()
+        self._forget(set(fenced))
+        self._parts.source.pause(fenced)
+        self._marks.commit()
         lag = self._parts.source.lag()
         self._parts.metrics.lag({(topic, partition): behind for (topic, partition), behind in lag.items()})
-
-    def _settle(self, partition: TopicPartition, owned: _Partition, advance: Advance[Outcomes]) -> bool:
-        counts = _counts(advance)
-        if self._parts.patience.call(
-            "ledger",
-            lambda: self._parts.positions.advance(
-                *partition, advance.from_offset, advance.to_offset, counts, len(advance.outcomes)
-            ),
-        ):
-            return True
-        stands = self._parts.patience.call("ledger", lambda: self._parts.positions.read(*partition))
-        self._parts.log.warning("another owner moved the watermark", partition=str(partition), offset=stands)
-        if stands is not None and stands != advance.to_offset:
-            # What we finished beyond the other's watermark was not counted: it is polled again, and repeats no call.
-            self._own(partition, stands)
-        else:
-            owned.tracker.skip_to(advance.to_offset)
-        return stands == advance.to_offset
-
-    def _commit_to_source(self, offsets: Mapping[TopicPartition, int]) -> None:
-        try:
-            self._parts.source.commit(offsets)
-        except OwnershipLost as lost:
-            self._parts.log.warning("commit refused", cause=str(lost))
-        except SourceUnavailable as error:
-            # The ledger's position is the one that counts; Kafka's is its projection and follows at the next commit.
-            self._parts.patience.note_down("kafka", error)
 
     def _probe(self) -> None:
         try:
@@ -294,9 +302,3 @@ class IntakeLoop:
 def _left_out(decisions: tuple[DecisionRow, ...], scorers: tuple[str, ...]) -> Outcomes:
     reasons = {decision.subject: decision.reason for decision in decisions}
     return {scorer: ("sampled_out", reasons[scorer]) for scorer in scorers}
-
-
-def _counts(advance: Advance[Outcomes]) -> Mapping[tuple[str, str, str], int]:
-    return Counter(
-        (scorer, outcome, reason) for outcomes in advance.outcomes for scorer, (outcome, reason) in outcomes.items()
-    )

@@ -85,6 +85,8 @@ class Judging:
         self.patience.call("ledger", lambda: self.intake.record(verdict))
 
     def _score(self, scorer: str, trace: Trace) -> ScoreOutcome:
+        if self.suite[scorer].kind == "code" and (outcome := self._score_by_code(scorer, trace)) is not None:
+            return outcome
         failures = _Failures(self.record, scorer)
         try:
             outcome = self.patience.call("judge", lambda: self.suite.score(scorer, trace), until=failures.is_the_trace)
@@ -94,6 +96,13 @@ class Judging:
             return self.suite.give_up(scorer, trace, outage)
         self.record.note(scorer)
         return outcome
+
+    def _score_by_code(self, scorer: str, trace: Trace) -> ScoreOutcome | None:
+        """The outcome of a scorer that asks no judge, whose success says nothing about the judge's health."""
+        try:
+            return self.suite.score(scorer, trace)
+        except JudgeUnavailable:
+            return None  # its code asks the judge after all: then it waits like any other
 
 
 class _Failures:

@@ -1,6 +1,6 @@
 """Work that the stream no longer brings: parked verdicts under the budget, and verdicts that MLflow has not got."""
 
-from collections.abc import Iterable
+from collections.abc import Callable
 
 from monitor.ledger.rows import ParkedRow
 from monitor.pipeline.effects import Effects
@@ -9,24 +9,26 @@ _BATCH = 50
 _MINUTE_MS = 60_000
 
 
-def work_off_parked(effects: Effects) -> int:
+def work_off_parked(effects: Effects, is_ours: Callable[[], bool] = lambda: True) -> int:
     """Judge what was parked, as far as the budget has room; returns how many verdicts that gave.
 
-    Only the lease holder calls this, so that no two replicas judge the same trace.
+    Only the lease holder calls this, so that no two replicas judge the same trace; it ends when `is_ours` says that
+    the lease is another's.
 
     Raises:
         ServiceUnavailable | JudgeUnavailable: the daemon stops before the service answered.
     """
     ledger, policy = effects.ledger, effects.policy
-    owed = ledger.intake.parked(_BATCH, scorers=policy.scorers)
-    granted = len(owed)
-    if owed and policy.judge_calls_per_hour is not None:
-        minute = effects.clock.now_ms() // _MINUTE_MS
-        granted = ledger.budget.reserve_calls(len(owed), minute, policy.judge_calls_per_hour)
-    for row in owed[:granted]:
+    done = 0
+    for row in ledger.intake.parked(_BATCH, scorers=policy.scorers):
+        # One at a time: a grant for a call that is not made, because the daemon stops, is lost for an hour.
+        minute, per_hour = effects.clock.now_ms() // _MINUTE_MS, policy.judge_calls_per_hour
+        if not is_ours() or (per_hour is not None and not ledger.budget.reserve_calls(1, minute, per_hour)):
+            break
         _judge_parked(effects, row)
-    _publish_all(effects, {row.trace_id for row in owed[:granted]})
-    return granted
+        effects.publish(row.trace_id)
+        done += 1
+    return done
 
 
 def _judge_parked(effects: Effects, row: ParkedRow) -> None:
@@ -47,10 +49,6 @@ def publish_unpublished(effects: Effects, judged_before_ms: int) -> int:
     """
     left = effects.ledger.intake.unpublished(_BATCH)
     traces = {verdict.trace_id for verdict in left if verdict.judged_at_ms < judged_before_ms}
-    _publish_all(effects, traces)
-    return len(traces)
-
-
-def _publish_all(effects: Effects, trace_ids: Iterable[str]) -> None:
-    for trace_id in sorted(trace_ids):
+    for trace_id in sorted(traces):
         effects.publish(trace_id)
+    return len(traces)

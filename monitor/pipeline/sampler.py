@@ -44,14 +44,16 @@ class Sampler:
         """
         facts = _facts(event)
         minute = arrived_ms // _MINUTE_MS
-        return tuple(self._decide_for(subject, facts, minute) for subject in self._subjects)
+        decisions = tuple(self._decide_for(subject, facts, minute) for subject in self._subjects)
+        # Only now: while the ledger is away an event is decided again and again, and is one demand all the same.
+        self._note_demand(minute, facts)
+        return decisions
 
     def _decide_for(self, subject: Subject, facts: TraceFacts, minute: int) -> DecisionRow:
         rate, reason = rate_of(facts, self._settings, subject.rate)
         factor = 1.0
-        if subject.kind == "judge" and rate > 0 and self._settings.judge_calls_per_hour is not None:
+        if rate > 0 and self._is_budgeted(subject):
             factor = self._budget.factor(subject.name, minute, lambda: self._proposal(minute))
-            self._note_demand(subject.name, minute, rate)
         decision = decide(facts.trace_id, rate, reason, min_rate=self._settings.min_rate, factor=factor)
         kept_state: Literal["member", "due"] = "member" if subject.kind == "dataset" else "due"
         return DecisionRow(
@@ -68,9 +70,15 @@ class Sampler:
         calls = sum(sum(by_scorer.values()) for by_scorer in seen.values()) / _DEMAND_UNIT
         return budget_factor(self._settings.judge_calls_per_hour, calls / max(1, len(seen)))
 
-    def _note_demand(self, scorer: str, minute: int, rate: float) -> None:
-        by_scorer = self._demand.setdefault(minute, {})
-        by_scorer[scorer] = by_scorer.get(scorer, 0) + round(rate * _DEMAND_UNIT)
+    def _is_budgeted(self, subject: Subject) -> bool:
+        return subject.kind == "judge" and self._settings.judge_calls_per_hour is not None
+
+    def _note_demand(self, minute: int, facts: TraceFacts) -> None:
+        for subject in filter(self._is_budgeted, self._subjects):
+            rate, _ = rate_of(facts, self._settings, subject.rate)
+            if rate > 0:
+                by_scorer = self._demand.setdefault(minute, {})
+                by_scorer[subject.name] = by_scorer.get(subject.name, 0) + round(rate * _DEMAND_UNIT)
 
     def flush_demand(self) -> None:
         """Add what was seen since the last time to the group's demand.

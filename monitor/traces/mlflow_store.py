@@ -8,7 +8,6 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
 
 from mlflow.entities import Assessment, Trace, TraceInfo
 from mlflow.exceptions import MlflowException
@@ -19,6 +18,7 @@ from monitor.traces.errors import TraceRejected, TraceStoreUnavailable
 from monitor.traces.upsert import at_home, bare, not_overridden
 
 _RECENT = 4096
+_WRITERS = 4
 
 
 class MlflowTraceStore:
@@ -34,8 +34,9 @@ class MlflowTraceStore:
         self._connecting = threading.Lock()
         self._client: TracingClient | None = None
         self._experiment_id: str | None = None
-        # SQLite has one writer: threads that queue here do not run into its busy timeout.
-        self._writing: AbstractContextManager[object] = threading.Lock() if is_sqlite(tracking_uri) else nullcontext()
+        # SQLite has one writer: threads that queue here do not run into its busy timeout. A server may stand on SQLite
+        # too, where 32 writers at once stalled it for a minute; a few are as fast as many.
+        self._writing = threading.BoundedSemaphore(1 if is_sqlite(tracking_uri) else _WRITERS)
         self._recent_lock = threading.Lock()
         self._recent: OrderedDict[str, TraceInfo] = OrderedDict()
 

@@ -72,7 +72,7 @@ def test_the_smallest_file_of_the_design_loads(load):
 def test_the_app_names_the_group_and_the_experiment(load):
     """Without a name of their own, consumer group and experiment are derived from the app."""
     config = load("app: shop\nscorers: [{name: safety, use: Safety}]")
-    assert (config.source.group_id, config.experiment) == ("tracewatch-shop", "shop")
+    assert (config.source.group_id, config.experiment) == ("shop", "shop")
 
 
 def test_later_files_win_key_by_key(load):
