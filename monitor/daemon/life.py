@@ -222,7 +222,7 @@ class Daemon:
         reevaluation = assembly.reevaluation_of(config, ledger, evaluator, self._clock)
         if reevaluation is not None and config.evaluation is not None and config.evaluation.schedule is not None:
             plan = config.evaluation.schedule
-            schedule.add("evaluation", _when(plan), duty("evaluation", lambda _token: reevaluation.run()))
+            schedule.add("evaluation", _when(plan), duty("evaluation", lambda token: reevaluation.run(token=token)))
         with schedule:
             yield
 

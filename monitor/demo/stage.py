@@ -6,7 +6,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, chdir, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -61,6 +61,8 @@ class Stage:
 def set_stage(directory: Path, say: Callable[[str], None]) -> Iterator[Stage]:
     """Start everything, and end it in the opposite order."""
     with ExitStack() as stack:
+        # MLflow puts artifacts of a store in a file below the working directory: all that the demo writes ends with it.
+        stack.enter_context(chdir(directory))
         base_url, scripted = _endpoint(stack)
         say(_endpoint_words(base_url, scripted=scripted))
         say("Apache Kafka starts (the first time ever it is downloaded, about 60 MB)")

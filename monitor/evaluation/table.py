@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rich import box
 from rich.console import Group, RenderableType
 from rich.panel import Panel
 from rich.table import Table
@@ -23,7 +22,8 @@ def comparison_table(value: Mapping[str, Any]) -> Table:
         title=f"{candidate['version']} against {baseline['version']} on {rows} rows",
         caption=_caption(value),
         header_style="bold",
-        box=box.SIMPLE_HEAD,
+        # Eight columns fit a terminal of 80 characters only without lines between them.
+        box=None,
         padding=(0, 1, 0, 0),
         pad_edge=False,
     )
@@ -44,7 +44,7 @@ def comparison_table(value: Mapping[str, Any]) -> Table:
             _verdict(metric),
             "" if metric["rows_needed"] is None else str(metric["rows_needed"]),
         )
-    table.add_section()
+    table.add_row()
     overall = _difference(value["overall_difference"])
     table.add_row("overall", _rate(baseline["overall"]), _rate(candidate["overall"]), overall, "", "", "", "")
     return table

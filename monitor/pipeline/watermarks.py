@@ -103,6 +103,8 @@ class Watermarks:
         self._source.seek(partition, start)
         self._owned[partition] = _Owned(tracker=tracker, epoch=self._epoch)
         self._expected.discard(partition)
+        if start > (first if committed is None else committed):
+            self._to_commit[partition] = start
         self._log.info("partition assigned", partition=str(partition), offset=start)
 
     def _skip(self, partition: TopicPartition, stands: int, start: int, *, lost: int) -> bool:
