@@ -25,8 +25,8 @@ demo: install ## Run the guide's story on real Kafka, MLflow and Prometheus metr
 test: install ## Run the tests on real Kafka, MLflow and PostgreSQL
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
-test-faults: install ## Run the fault tests
-	$(BIN)/python -m pytest tests/faults $(PYTEST_ARGS)
+test-faults: install ## Run the fault tests, each of which prints its figures
+	$(BIN)/python -m pytest tests/faults -s $(PYTEST_ARGS)
 
 lint: install ## Check style, types and the architecture
 	$(BIN)/ruff check .
@@ -39,7 +39,7 @@ format: install ## Mend what the formatter and the linter can mend
 	$(BIN)/ruff format .
 
 bench: install ## Print the benchmarks' ratios
-	$(BIN)/python -m pytest tests/benchmarks -s --override-ini testpaths=tests/benchmarks $(PYTEST_ARGS)
+	for each in tests/benchmarks/bench_*.py; do $(BIN)/python "$$each" || exit 1; done
 
 lock: install ## Resolve the lock files anew
 	$(BIN)/$(RESOLVE) --output-file requirements.lock pyproject.toml

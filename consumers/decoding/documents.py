@@ -38,8 +38,6 @@ PREVIEW_CHARS = 1000
 MAX_TIMESTAMP_MS = 253_402_300_799_000
 
 _STRING_OR_BRACKET = re.compile(rb'"(?:[^"\\]|\\.)*+"|[\[\]{}]', re.DOTALL)
-# The partial decode does not look at numbers that may overflow nor at escapes that may be half a character.
-_SUSPICIOUS = re.compile(rb"[eE]\+?\d{3}|\d{300}|\\u[dD][89a-fA-F]")
 _DETAIL_CHARS = 300
 
 
@@ -81,8 +79,9 @@ def decode_document(decoder: msgspec.json.Decoder[T], value: bytes) -> T:
         InvalidEvent: not_json, not_finite, missing_field, wrong_type.
     """
     try:
-        if _SUSPICIOUS.search(value):
-            msgspec.json.decode(value)
+        # The typed decode does not see numbers that overflow, nor half characters, inside of raw parts. A whole decode
+        # for nothing but its errors costs an eighth of what a search for such places by pattern did.
+        msgspec.json.decode(value)
         return decoder.decode(value)
     except msgspec.ValidationError as error:
         text = str(error)[:_DETAIL_CHARS]

@@ -77,10 +77,10 @@ def _pass_rates(config: Config, ledger: Ledger, clock: Clock) -> RenderableType:
 
 def _alerts(ledger: Ledger) -> RenderableType:
     rows = [
-        (each.state, each.severity, each.kind, each.scorer, each.segment, _time(each.since_ms), _time(each.resolved_ms))
+        (each.state, each.kind.removesuffix("_regression"), each.scorer, each.segment, _time(each.since_ms)[:-3])
         for each in ledger.alerts.history(_ALERTS_SHOWN)
     ]
-    return _table("Alerts", ("state", "severity", "kind", "scorer", "segment", "since", "resolved"), rows)
+    return _table("Alerts", ("state", "regression", "scorer", "segment", "since (UTC)"), rows)
 
 
 def _jobs(ledger: Ledger) -> RenderableType:
@@ -94,7 +94,10 @@ def _jobs(ledger: Ledger) -> RenderableType:
 def _table(title: str, columns: Iterable[str], rows: Sequence[tuple[str, ...]]) -> RenderableType:
     if not rows:
         return Text(f"{title}: none yet\n", style="dim")
-    table = Table(title=title, title_justify="left", header_style="bold")
+    # Without lines between them the widest table fits a terminal of 80 characters.
+    table = Table(
+        title=title, title_justify="left", header_style="bold", box=None, padding=(0, 1, 0, 0), pad_edge=False
+    )
     for column in columns:
         table.add_column(column, overflow="fold")
     for row in rows:

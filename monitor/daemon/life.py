@@ -86,8 +86,7 @@ class Daemon:
         self._stop = stop
         self._clock = clock
         self._registry = CollectorRegistry()
-        judges = () if config.judge is None else ("judge",)
-        self._health = Health(("kafka", "mlflow", "ledger", *judges))
+        self._health = Health(("kafka", "mlflow", "ledger", "judge"))
         self._patience = Patience(health=self._health, stop=stop, log=log, longest=config.pipeline.retry_up_to)
 
     def run(self, on_start: Callable[[str], None] = lambda _address: None) -> None:

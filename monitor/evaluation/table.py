@@ -12,6 +12,7 @@ from monitor.evaluation.report import pretty, signed
 
 _COLOURS = {"improved": "green", "regressed": "bold red", "equivalent": "blue", "inconclusive": "dim"}
 OUTPUT_CHARS = 800
+_SMALLEST_P = 0.001
 
 
 def comparison_table(value: Mapping[str, Any]) -> Table:
@@ -40,7 +41,7 @@ def comparison_table(value: Mapping[str, Any]) -> Table:
             _rate(metric["candidate"]),
             _difference(metric["difference"]),
             interval,
-            _rate(metric["p_adjusted"]),
+            _p(metric["p_adjusted"]),
             _verdict(metric),
             "" if metric["rows_needed"] is None else str(metric["rows_needed"]),
         )
@@ -93,6 +94,10 @@ def _caption(value: Mapping[str, Any]) -> str:
     if unpaired := value.get("unpaired"):
         caption += f"; unpaired rows: {unpaired['baseline']} and {unpaired['candidate']}"
     return f"{caption}\np: exact McNemar test, Holm over the scorers; needs: rows that would decide"
+
+
+def _p(value: float | None) -> str:
+    return "<.001" if value is not None and value < _SMALLEST_P else _rate(value)
 
 
 def _verdict(metric: Mapping[str, Any]) -> Text:
