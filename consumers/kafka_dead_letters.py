@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from consumers.dead_letters import TRUNCATED_HEADER, DeadLetter, dead_letter
 from consumers.errors import MessageRefused
 from consumers.kafka_producer import ReliableProducer
+from consumers.kafka_topics import create_topic, describe_topic
 
 if TYPE_CHECKING:
     from consumers.messages import Message
@@ -17,10 +19,16 @@ _KEPT_BYTES = 256 * 1024
 
 
 class KafkaDeadLetters:
-    """A `DeadLetterQueue` on `settings.dead_letters`; the topic should exist, or be one that brokers create."""
+    """A `DeadLetterQueue` on `settings.dead_letters`, which is created at the first letter if it is missing.
+
+    Threads may share it: one letter is on its way at a time.
+    """
 
     def __init__(self, settings: SourceSettings) -> None:
         self._topic = settings.dead_letters
+        self._connection = settings.connection()
+        self._topic_is_there = False
+        self._sending = threading.Lock()
         self._producer = ReliableProducer(settings)
 
     def send(self, message: Message, reason: str, detail: str) -> None:
@@ -30,17 +38,20 @@ class KafkaDeadLetters:
         message that is too large must not stop its partition.
 
         Raises:
-            SourceUnavailable: not acknowledged within the request timeout; it may have been written all the same.
+            SourceUnavailable: not acknowledged within the request timeout; it may have been written all the same. Or
+                the topic is missing and the cluster refuses to create it.
             MessageRefused: the topic does not take even the cut letter.
         """
         letter = dead_letter(message, reason, detail)
-        try:
-            self._deliver(letter)
-        except MessageRefused:
-            if message.value is None or len(message.value) <= _KEPT_BYTES:
-                raise
-            size = (TRUNCATED_HEADER, str(len(message.value)).encode())
-            self._deliver(replace(letter, value=message.value[:_KEPT_BYTES], headers=(*letter.headers, size)))
+        with self._sending:
+            self._see_to_the_topic()
+            try:
+                self._deliver(letter)
+            except MessageRefused:
+                if message.value is None or len(message.value) <= _KEPT_BYTES:
+                    raise
+                size = (TRUNCATED_HEADER, str(len(message.value)).encode())
+                self._deliver(replace(letter, value=message.value[:_KEPT_BYTES], headers=(*letter.headers, size)))
 
     def flush(self) -> None:
         """Return once nothing is on its way."""
@@ -49,6 +60,12 @@ class KafkaDeadLetters:
     def close(self) -> None:
         """Let go."""
         self._producer.close()
+
+    def _see_to_the_topic(self) -> None:
+        if not self._topic_is_there:
+            if describe_topic(self._connection, self._topic) is None:
+                create_topic(self._connection, self._topic, 1)
+            self._topic_is_there = True
 
     def _deliver(self, letter: DeadLetter) -> None:
         self._producer.wait(self._producer.send(self._topic, letter.value, letter.key, letter.headers))

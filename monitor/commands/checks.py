@@ -63,13 +63,13 @@ def _source(config: Config) -> str:
         return f"file {source.path}"
     from consumers.kafka_topics import describe_topic  # noqa: PLC0415 - kafka takes a while to import
 
-    found = []
-    for name in (source.topic, source.dead_letters):
-        topic = describe_topic(source.connection(), name)
-        if topic is None:
-            raise _NotThereError(f"Kafka at {source.bootstrap_servers} answers and has no topic {name!r}")
-        found.append(f"{name} ({topic.partitions} partitions)")
-    return f"Kafka at {source.bootstrap_servers}: {', '.join(found)}; group {source.group_id}"
+    topic = describe_topic(source.connection(), source.topic)
+    if topic is None:
+        raise _NotThereError(f"Kafka at {source.bootstrap_servers} answers and has no topic {source.topic!r}")
+    letters = describe_topic(source.connection(), source.dead_letters)
+    state = "made at the first dead letter" if letters is None else f"{letters.partitions} partitions"
+    topics = f"{source.topic} ({topic.partitions} partitions), {source.dead_letters} ({state})"
+    return f"Kafka at {source.bootstrap_servers}: {topics}; group {source.group_id}"
 
 
 def _ledger(config: Config) -> str:

@@ -101,7 +101,6 @@ def test_every_event_of_a_mixed_stream_ends_in_exactly_one_place(
 
     ledger_url = f"sqlite:///{tmp_path / 'ledger.db'}"
     config = configuration(topic, kafka, mlflow_uri, ledger_url, judge_endpoint)
-    kafka.create_topic(config.source.dead_letters, 1)
     publish_lines(config.source, mixed_events)
     with running(config) as daemon:
         ledger = open_ledger(ledger_url)
