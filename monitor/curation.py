@@ -53,14 +53,19 @@ class Curation:
         name = self.settings.name
         # A dataset that somebody deleted is made anew, and each record finds its way back at its next change.
         self.store.ensure()
-        selection = decide([_member(row) for row in self.members.active(name)], self.settings)
-        if selection.evicted:
-            self.members.set_state(name, selection.evicted, "evicted", token)
+        if self.settings.quotas or self.members.count(name) > self.settings.max_rows:
+            self._evict(token)
         while rows := self.members.unreconciled(name, BATCH_ROWS):
             seen: dict[str, str | None] = dict.fromkeys(row.inputs_digest for row in rows)
             # Inputs that MLflow gives back otherwise than it got them have no known id: once is enough for them.
             done = seen | reconcile(self.store, [_member(row) for row in rows])
             self.members.mark_reconciled(name, done, rows, token)
+
+    def _evict(self, token: LeaseToken) -> None:
+        name = self.settings.name
+        selection = decide([_member(row) for row in self.members.active(name)], self.settings)
+        if selection.evicted:
+            self.members.set_state(name, selection.evicted, "evicted", token)
 
 
 def _row(member: Member) -> MemberRow:

@@ -104,14 +104,27 @@ def _shorter(duration_ms: float | None, bound: timedelta) -> bool:
     return duration_ms is not None and duration_ms < bound.total_seconds() * 1000
 
 
-def rate_of(trace: TraceFacts, settings: SamplingSettings, own_rate: float | None) -> tuple[float, str]:
-    """The rate before the budget, and its reason: `evaluation`, `rule:N` (N counts from 1) or `rate`."""
+def ruled_rate(trace: TraceFacts, settings: SamplingSettings) -> tuple[float, str] | None:
+    """The rate that holds for every subject alike, and its reason: `evaluation` or `rule:N` (N counts from 1).
+
+    None where nothing but each subject's own rate applies.
+    """
     if trace.evaluation:
         return 0.0, "evaluation"
     for number, rule in enumerate(settings.rules, start=1):
         if matches(rule.when, trace):
             return rule.rate, f"rule:{number}"
+    return None
+
+
+def unruled_rate(settings: SamplingSettings, own_rate: float | None) -> tuple[float, str]:
+    """The rate of a subject where no rule applies, and its reason."""
     return (settings.rate if own_rate is None else own_rate), "rate"
+
+
+def rate_of(trace: TraceFacts, settings: SamplingSettings, own_rate: float | None) -> tuple[float, str]:
+    """The rate of one subject before the budget, and its reason: `evaluation`, `rule:N` or `rate`."""
+    return ruled_rate(trace, settings) or unruled_rate(settings, own_rate)
 
 
 def decide(trace_id: str, rate: float, reason: str, *, min_rate: float, factor: float = 1.0) -> SamplingDecision:

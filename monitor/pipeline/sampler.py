@@ -7,7 +7,7 @@ from typing import Literal
 from consumers.events import TraceEvent
 from monitor.ledger.budget import Budget
 from monitor.ledger.rows import DecisionRow
-from monitor.sampling import SamplingSettings, TraceFacts, budget_factor, decide, rate_of
+from monitor.sampling import SamplingSettings, TraceFacts, budget_factor, decide, ruled_rate, unruled_rate
 
 _MINUTE_MS = 60_000
 _SEGMENT_CHARS = 100
@@ -44,17 +44,22 @@ class Sampler:
         """
         facts = _facts(event)
         minute = arrived_ms // _MINUTE_MS
-        decisions = tuple(self._decide_for(subject, facts, minute) for subject in self._subjects)
+        # The rules look at the trace alone: once for all subjects.
+        ruled = ruled_rate(facts, self._settings)
+        rates = [ruled or unruled_rate(self._settings, subject.rate) for subject in self._subjects]
+        decisions = tuple(
+            self._decide_for(subject, rate, reason, event.trace_id, minute)
+            for subject, (rate, reason) in zip(self._subjects, rates, strict=True)
+        )
         # Only now: while the ledger is away an event is decided again and again, and is one demand all the same.
-        self._note_demand(minute, facts)
+        self._note_demand(minute, [rate for rate, _ in rates])
         return decisions
 
-    def _decide_for(self, subject: Subject, facts: TraceFacts, minute: int) -> DecisionRow:
-        rate, reason = rate_of(facts, self._settings, subject.rate)
+    def _decide_for(self, subject: Subject, rate: float, reason: str, trace_id: str, minute: int) -> DecisionRow:
         factor = 1.0
         if rate > 0 and self._is_budgeted(subject):
             factor = self._budget.factor(subject.name, minute, lambda: self._proposal(minute))
-        decision = decide(facts.trace_id, rate, reason, min_rate=self._settings.min_rate, factor=factor)
+        decision = decide(trace_id, rate, reason, min_rate=self._settings.min_rate, factor=factor)
         kept_state: Literal["member", "due"] = "member" if subject.kind == "dataset" else "due"
         return DecisionRow(
             subject=subject.name,
@@ -73,10 +78,9 @@ class Sampler:
     def _is_budgeted(self, subject: Subject) -> bool:
         return subject.kind == "judge" and self._settings.judge_calls_per_hour is not None
 
-    def _note_demand(self, minute: int, facts: TraceFacts) -> None:
-        for subject in filter(self._is_budgeted, self._subjects):
-            rate, _ = rate_of(facts, self._settings, subject.rate)
-            if rate > 0:
+    def _note_demand(self, minute: int, rates: Sequence[float]) -> None:
+        for subject, rate in zip(self._subjects, rates, strict=True):
+            if rate > 0 and self._is_budgeted(subject):
                 by_scorer = self._demand.setdefault(minute, {})
                 by_scorer[subject.name] = by_scorer.get(subject.name, 0) + round(rate * _DEMAND_UNIT)
 
