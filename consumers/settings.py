@@ -32,6 +32,22 @@ class DecodingLimits(BaseModel):
     future: Duration = Field(timedelta(minutes=10), description="How far ahead of the clock an event's time may be.")
 
 
+class DeadLetterSettings(BaseModel):
+    """What is kept of messages that are no trace events, and when there are too many of them."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    payload: Literal["raw", "redacted", "reference"] = Field(
+        "raw",
+        description="What a dead letter holds of the message: its bytes, its text after redaction, or only where it "
+        "stands.",
+    )
+    stop_share: float = Field(
+        0.95, gt=0, le=1, description="Share of invalid messages at which the daemon stops: a bad deployment, not data."
+    )
+    stop_after: int = Field(500, ge=1, description="How many messages in a row of the stream that share is taken over.")
+
+
 class SourceSettings(BaseModel):
     """Where trace events come from."""
 

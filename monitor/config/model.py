@@ -6,7 +6,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from consumers.settings import SourceSettings
+from consumers.settings import DeadLetterSettings, SourceSettings
 from monitor.alerts.settings import AlertSettings
 from monitor.dataset.settings import DatasetSettings
 from monitor.evaluation.settings import EvaluationSettings
@@ -33,6 +33,9 @@ class Config(BaseModel):
     app: Name = Field(description="Name of the application; a label of every metric and alert.")
     labels: dict[LabelName, str] = Field(default_factory=dict, description="Further labels of alerts and build_info.")
     source: SourceSettings = Field(default_factory=SourceSettings, description="Where trace events come from.")
+    dead_letters: DeadLetterSettings = Field(
+        default_factory=DeadLetterSettings, description="What becomes of messages that are no trace events."
+    )
     mlflow: MlflowSettings = Field(default_factory=MlflowSettings, description="Where traces and runs are kept.")
     ledger: LedgerSettings = Field(default_factory=LedgerSettings, description="The database of what is known.")
     judge: JudgeSettings = Field(default_factory=JudgeSettings, description="The endpoint that judges ask.")

@@ -74,6 +74,9 @@ traces = Table(
     Column("segments", JsonText, nullable=False),
 )
 
+# Retention deletes by it.
+Index("tracewatch_traces_event_time", traces.c.event_time_ms)
+
 decisions = Table(
     "tracewatch_decisions",
     metadata,
@@ -284,3 +287,27 @@ jobs = Table(
     Column("last_failure_ms", BigInteger),
     Column("last_error", PlainText),
 )
+
+# What was paid for models, by UTC day (ms // 86_400_000) and purpose. Money is whole millionths of a dollar.
+spend = Table(
+    "tracewatch_spend",
+    metadata,
+    Column("day", BigInteger, primary_key=True, autoincrement=False),
+    Column("purpose", PlainText, primary_key=True),
+    Column("calls", BigInteger, nullable=False),
+    Column("microdollars", BigInteger, nullable=False),
+)
+
+# Which replicas run, so that a migration knows whom it would break.
+replicas = Table(
+    "tracewatch_replicas",
+    metadata,
+    Column("holder", PlainText, primary_key=True),
+    Column("version", PlainText, nullable=False),
+    Column("revision", PlainText, nullable=False),
+    Column("started_ms", BigInteger, nullable=False),
+    Column("seen_ms", BigInteger, nullable=False),
+)
+
+# One row: the oldest revision whose code can work with the schema as it is now.
+compatibility = Table("tracewatch_compatibility", metadata, Column("works_from", PlainText, primary_key=True))
