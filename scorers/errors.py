@@ -8,6 +8,7 @@ ScorerError
 
 import difflib
 from collections.abc import Iterable
+from typing import Literal
 
 
 class ScorerError(Exception):
@@ -34,6 +35,9 @@ class UnknownScorer(ScorerSettingsError):
         super().__init__(key, name, hint)
 
 
+OutageKind = Literal["unreachable", "overloaded", "refused", "garbled", "circuit_open"]
+
+
 class JudgeUnavailable(ScorerError):
     """The judge's endpoint gave no answer for this trace, which says nothing about the trace.
 
@@ -41,12 +45,31 @@ class JudgeUnavailable(ScorerError):
         cause: what happened, for a log line (never contains the key).
         endpoint: the address asked, None where no request was made.
         status: the HTTP status, None where the connection failed or timed out.
+        kind: unreachable (connection, timeout, 5xx), overloaded (429), refused (key, quota, model), garbled (an answer
+            that is no chat completion), or circuit_open (not asked, as it has failed for all).
+        retry_after_s: how long to leave it alone, where that is known.
+        timed_out: whether it took the request and did not answer in time.
+        calls: attempts that were sent.
     """
 
-    def __init__(self, cause: str, *, endpoint: str | None = None, status: int | None = None) -> None:
+    def __init__(
+        self,
+        cause: str,
+        *,
+        endpoint: str | None = None,
+        status: int | None = None,
+        kind: OutageKind = "unreachable",
+        retry_after_s: float | None = None,
+        timed_out: bool = False,
+        calls: int = 0,
+    ) -> None:
         self.cause = cause
         self.endpoint = endpoint
         self.status = status
+        self.kind = kind
+        self.retry_after_s = retry_after_s
+        self.timed_out = timed_out
+        self.calls = calls
         super().__init__(f"the judge at {endpoint} is unavailable: {cause}" if endpoint else cause)
 
 

@@ -1,28 +1,33 @@
 """The one border between MLflow's judges and the judge's HTTP endpoint.
 
-MLflow 3.17 retries each judge call 10 times (181 s of waiting against a dead endpoint) and offers no setting for it; an
-outage comes out of ``Scorer.run`` as the same ``MlflowException`` as an unreadable answer, and some scorers catch it.
-So the function through which all chat completions of judges go is wrapped here: the wrapper bounds retries and
-concurrency, and tells the ``JudgeWitness`` of the score in progress what the endpoint did.
+MLflow 3.17 retries each judge call 10 times (181 s of waiting against a dead endpoint) with no setting for it and blind
+to Retry-After; an outage comes out of ``Scorer.run`` as the same ``MlflowException`` as an unreadable answer, and some
+scorers catch it. So the function through which all chat completions of judges go is replaced here: requests are sent
+as the settings say, through a ``JudgeEndpoint``, and the ``JudgeWitness`` of the score in progress is told what the
+endpoint did.
 """
 
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-import requests
 from mlflow.genai.judges.adapters import gateway_adapter
-from mlflow.genai.judges.adapters.utils import ChatCompletionError, send_chat_request
+from mlflow.genai.judges.adapters.utils import (
+    ChatCompletionError,
+    is_context_window_error,
+    send_chat_request,
+)
 
+from scorers.chat_http import ChatHttp, RequestRefused
 from scorers.errors import JudgeUnavailable
+from scorers.judge_endpoint import CallRecord, EndpointState, JudgeEndpoint
+from scorers.settings import JudgeSettings
 
-# Statuses that say something about the endpoint, the key, the quota or the model, and nothing about the trace.
-_OUTAGE_STATUSES = frozenset({401, 402, 403, 404, 407, 408, 425, 429})
-_SERVER_ERROR = 500
 _SEND = "send_chat_request"
+_BAD_REQUEST = 400
 
 Send = Callable[[str, dict[str, str], dict[str, Any], int], dict[str, Any]]
 
@@ -34,6 +39,8 @@ class JudgeWitness:
     outage: JudgeUnavailable | None = None
     endpoint: str | None = None
     in_flight: int = 0
+    calls: int = 0
+    waited_s: float = 0.0
     input_tokens: int | None = None
     output_tokens: int | None = None
 
@@ -44,27 +51,48 @@ class JudgeWitness:
         self.output_tokens = _add(self.output_tokens, usage.get("completion_tokens", usage.get("output_tokens")))
 
 
-@dataclass(frozen=True, slots=True)
-class _Bounds:
-    retries: int
-    slots: threading.BoundedSemaphore
+@dataclass(slots=True)
+class _Transport:
+    """The judges' transport of this process: one endpoint object an address."""
+
+    settings: JudgeSettings
+    stopping: threading.Event
+    http: ChatHttp
+    endpoints: dict[str, JudgeEndpoint] = field(default_factory=dict)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def endpoint(self, address: str) -> JudgeEndpoint:
+        with self.lock:
+            if address not in self.endpoints:
+                self.endpoints[address] = JudgeEndpoint(address, self.settings, self.stopping)
+            return self.endpoints[address]
 
 
 _witness: ContextVar[JudgeWitness | None] = ContextVar("tracewatch_judge_witness", default=None)
 _original: Send = send_chat_request
-_bounds: _Bounds | None = None
+_transport: _Transport | None = None
 
 
-def bound_judge_calls(*, retries: int, concurrency: int) -> None:
-    """From now on each judge call of this process makes at most ``1 + retries`` attempts, ``concurrency`` at a time."""
-    global _bounds  # noqa: PLW0603 -- MLflow's judges have one transport a process; this is its state
-    _bounds = _Bounds(retries, threading.BoundedSemaphore(concurrency))
+def bound_judge_calls(settings: JudgeSettings, stopping: threading.Event | None = None) -> None:
+    """From now on each judge call of this process keeps to the settings; it does not wait once `stopping` is set."""
+    global _transport  # noqa: PLW0603 -- MLflow's judges have one transport a process; this is its state
+    _transport = _Transport(settings, stopping or threading.Event(), ChatHttp(settings))
     _install(_send)
 
 
 def release_judge_calls() -> None:
     """Undo ``bound_judge_calls``: MLflow's own transport, unbounded as it comes."""
+    global _transport  # noqa: PLW0603
+    _transport = None
     _install(_original)
+
+
+def endpoint_state() -> EndpointState | None:
+    """What is known of the endpoint that judges ask; None before the first call."""
+    transport = _transport
+    if transport is None or not transport.endpoints:
+        return None
+    return next(iter(transport.endpoints.values())).state
 
 
 def _install(send: Send) -> None:
@@ -87,37 +115,37 @@ def witnessing() -> Iterator[JudgeWitness]:
         _witness.reset(token)
 
 
-def outage_of(error: BaseException | None, endpoint: str | None = None) -> JudgeUnavailable | None:
+def outage_of(error: BaseException | None) -> JudgeUnavailable | None:
     """The outage behind an error of a judge call, found along its causes; None where the trace is to blame."""
     while error is not None:
-        if isinstance(error, ChatCompletionError):
-            status = error.status_code
-            if status not in _OUTAGE_STATUSES and status < _SERVER_ERROR:
-                return None
-            return JudgeUnavailable(f"HTTP {status}: {error.message[:300]}", endpoint=endpoint, status=status)
-        if isinstance(error, requests.exceptions.RequestException):
-            return JudgeUnavailable(f"{type(error).__name__}: {error}"[:300], endpoint=endpoint)
+        if isinstance(error, JudgeUnavailable):
+            return error
         error = error.__cause__
     return None
 
 
 def _send(endpoint: str, headers: dict[str, str], payload: dict[str, Any], num_retries: int) -> dict[str, Any]:
-    bounds = _bounds
-    if bounds is None:
+    transport = _transport
+    if transport is None:
         return _original(endpoint, headers, payload, num_retries)
     witness = _witness.get() or JudgeWitness()
     witness.endpoint = endpoint
     witness.in_flight += 1
+    record = CallRecord()
     try:
-        with bounds.slots:
-            response = _original(endpoint, headers, payload, min(num_retries, bounds.retries))
-    except Exception as error:
-        witness.outage = outage_of(error, endpoint)
+        answer = transport.endpoint(endpoint).call(lambda: transport.http.post(endpoint, headers, payload), record)
+    except JudgeUnavailable as outage:
+        witness.outage = outage
         raise
+    except RequestRefused as refused:
+        too_long = refused.status == _BAD_REQUEST and is_context_window_error(refused.words)
+        raise ChatCompletionError(refused.status, refused.words, is_context_window_error=too_long) from refused
     finally:
         witness.in_flight -= 1
-    witness.answered(response.get("usage") or {} if isinstance(response, dict) else {})
-    return response
+        witness.calls += record.calls
+        witness.waited_s += record.waited_s
+    witness.answered(answer.get("usage") or {})
+    return answer
 
 
 def _add(total: int | None, more: object) -> int | None:

@@ -3,9 +3,13 @@
 import importlib
 import math
 import os
+import threading
+from collections.abc import Callable
+from typing import Any
 
 import httpx
 
+from scorers.chat_http import ApiKey, ChatHttp, RequestRefused, http_client
 from scorers.errors import JudgeUnavailable
 from scorers.judge_transport import bound_judge_calls
 from scorers.settings import JudgeSettings
@@ -26,7 +30,7 @@ _LAZY_MODULES = (
 )
 
 
-def configure_judge(settings: JudgeSettings) -> None:
+def configure_judge(settings: JudgeSettings, stopping: threading.Event | None = None) -> None:
     """Make every judge of this process (and of its children that inherit the environment) ask this endpoint.
 
     Sets the environment variables that MLflow's OpenAI provider reads at each call, bounds attempts and concurrency,
@@ -46,7 +50,7 @@ def configure_judge(settings: JudgeSettings) -> None:
     os.environ["MLFLOW_GATEWAY_ROUTE_TIMEOUT_SECONDS"] = str(math.ceil(settings.timeout.total_seconds()))
     os.environ["MLFLOW_MODEL_CATALOG_URI"] = ""
     os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
-    bound_judge_calls(retries=settings.retries, concurrency=settings.concurrency)
+    bound_judge_calls(settings, stopping)
     for module in _LAZY_MODULES:
         importlib.import_module(module)
 
@@ -60,21 +64,51 @@ def check_judge(settings: JudgeSettings) -> str:
     Raises:
         JudgeUnavailable: it cannot be reached, is too slow, refuses the key, or answers with an error.
     """
-    base = (settings.base_url or os.environ.get("OPENAI_BASE_URL") or _OPENAI).rstrip("/")
-    key = settings.api_key.get_secret_value() if settings.api_key else os.environ.get("OPENAI_API_KEY") or _NO_KEY
-    headers = {"Authorization": f"Bearer {key}"}
-    try:
-        with httpx.Client(timeout=settings.timeout.total_seconds(), headers=headers) as client:
-            response = client.get(f"{base}/models")
-            if response.status_code in _NOT_OFFERED:
-                question = {"role": "user", "content": "Answer with the word yes."}
-                model = settings.model_uri.removeprefix("openai:/")
-                response = client.post(f"{base}/chat/completions", json={"model": model, "messages": [question]})
-    except (httpx.HTTPError, httpx.InvalidURL) as error:
-        raise JudgeUnavailable(f"{type(error).__name__}: {error}", endpoint=base) from error
+    base = _base(settings)
+    response = _ask(settings, lambda client: client.get(f"{base}/models"))
+    if response.status_code in _NOT_OFFERED:
+        response = _ask(settings, lambda client: client.post(f"{base}/chat/completions", json=_question(settings)))
     if not response.is_success:
         raise JudgeUnavailable(_refusal(response), endpoint=base, status=response.status_code)
     return base
+
+
+def ask_canary(settings: JudgeSettings) -> None:
+    """Ask for one short completion: whether the endpoint answers at all, or fails on some traces only.
+
+    Raises:
+        JudgeUnavailable: it does not answer; `calls` is 1.
+    """
+    key = ApiKey(settings).value or os.environ.get("OPENAI_API_KEY") or _NO_KEY
+    try:
+        ChatHttp(settings).post(
+            f"{_base(settings)}/chat/completions", {"Authorization": f"Bearer {key}"}, _question(settings)
+        )
+    except JudgeUnavailable as outage:
+        outage.calls = 1
+        raise
+    except RequestRefused:
+        return  # it is there, and says so
+
+
+def _base(settings: JudgeSettings) -> str:
+    return (settings.base_url or os.environ.get("OPENAI_BASE_URL") or _OPENAI).rstrip("/")
+
+
+def _question(settings: JudgeSettings) -> dict[str, Any]:
+    question = {"role": "user", "content": "Answer with the word yes."}
+    return {"model": settings.model_uri.removeprefix("openai:/"), "messages": [question]}
+
+
+def _ask(settings: JudgeSettings, request: Callable[[httpx.Client], httpx.Response]) -> httpx.Response:
+    key = ApiKey(settings).value or os.environ.get("OPENAI_API_KEY") or _NO_KEY
+    try:
+        with http_client(settings) as client:
+            client.headers["Authorization"] = f"Bearer {key}"
+            client.headers.update({name: value.get_secret_value() for name, value in settings.headers.items()})
+            return request(client)
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        raise JudgeUnavailable(f"{type(error).__name__}: {error}", endpoint=_base(settings)) from error
 
 
 def _refusal(response: httpx.Response) -> str:

@@ -2,9 +2,10 @@
 
 import re
 from datetime import timedelta
+from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
+from pydantic import BaseModel, BeforeValidator, ByteSize, ConfigDict, Field, SecretStr, model_validator
 
 from scorers.values import ValueRules
 
@@ -29,6 +30,20 @@ Rate = Annotated[
 ]
 
 
+class CircuitSettings(BaseModel):
+    """When an endpoint that fails for all is left alone."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    failures: int = Field(default=5, ge=1, description="Outages in a row after which no call is made for a while.")
+    first_pause: Duration = Field(
+        default=timedelta(seconds=1), ge=timedelta(milliseconds=1), description="The pause before the first probe."
+    )
+    longest_pause: Duration = Field(
+        default=timedelta(seconds=30), description="The longest pause; each probe that fails doubles it up to here."
+    )
+
+
 class JudgeSettings(BaseModel):
     """The one OpenAI-compatible endpoint that every judge asks."""
 
@@ -49,13 +64,49 @@ class JudgeSettings(BaseModel):
     timeout: Duration = Field(
         default=timedelta(seconds=60), ge=timedelta(seconds=1), description="Longest wait for one answer."
     )
-    concurrency: int = Field(default=8, ge=1, le=512, description="Calls to the endpoint at the same time, a process.")
+    api_key_file: Path | None = Field(
+        default=None, description="File with the key in place of api_key; read again when it changes."
+    )
+    headers: dict[str, SecretStr] = Field(default_factory=dict, description="Further headers of each request.")
+    ca_file: Path | None = Field(
+        default=None, description="PEM file of the authorities to trust for https; the system's if left out."
+    )
+    proxy: str | None = Field(default=None, pattern=r"^https?://", description="HTTP proxy for this endpoint alone.")
+    answer_bytes: ByteSize = Field(
+        default=ByteSize(10 * 1024 * 1024), gt=0, description="Longest answer that is read; a longer one is none."
+    )
+    concurrency: int = Field(
+        default=8,
+        ge=1,
+        le=512,
+        description="Most calls to the endpoint at once, a process; fewer while it says that it is overloaded.",
+    )
     retries: int = Field(
         default=3,
         ge=0,
         le=10,
-        description="Further attempts after a 429, 5xx, timeout or failed connection (1 s, 2 s, 4 s apart).",
+        description="Further attempts after a 429, 5xx, timeout, failed connection; exponential backoff, full jitter.",
     )
+    longest_retry_after: Duration = Field(
+        default=timedelta(seconds=60),
+        description="The longest Retry-After that one call waits for; with a longer one the event waits instead.",
+    )
+    circuit: CircuitSettings = Field(
+        default_factory=CircuitSettings, description="When an endpoint that fails for all is left alone."
+    )
+
+    @model_validator(mode="after")
+    def _has_one_key(self) -> Self:
+        if self.api_key is not None and self.api_key_file is not None:
+            raise ValueError("api_key and api_key_file exclude each other")
+        return self
+
+    def revealed(self) -> dict[str, Any]:
+        """These settings as JSON with their secrets in clear text, for the pipe to a process of our own."""
+        secrets = {"headers": {name: value.get_secret_value() for name, value in self.headers.items()}}
+        if self.api_key is not None:
+            secrets["api_key"] = self.api_key.get_secret_value()  # type: ignore[assignment]
+        return {**self.model_dump(mode="json"), **secrets}
 
     @property
     def model_uri(self) -> str:

@@ -31,7 +31,8 @@ class ScoreOutcome:
         version: 12 hex digits of its definition.
         feedback: for MLflow, under the scorer's name, with trace id, root span id and the stable assessment id.
         verdict: what the feedback is worth.
-        duration_s: seconds, waiting for a free slot at the judge included.
+        duration_s: seconds, without the wait for a free place among the calls to the judge.
+        calls: requests that were sent to the judge's endpoint, those that failed included; 0 where none was asked.
         input_tokens: tokens that the judge read; None where no judge was asked or the endpoint reported none.
         output_tokens: tokens that the judge wrote, likewise.
     """
@@ -41,6 +42,7 @@ class ScoreOutcome:
     feedback: Feedback
     verdict: Verdict
     duration_s: float
+    calls: int
     input_tokens: int | None
     output_tokens: int | None
 
@@ -77,7 +79,8 @@ class ScorerSuite:
         started = self._clock()
         with witnessing() as witness:
             feedback = _run(configured, trace, witness)
-        return _outcome(configured, trace, feedback, self._clock() - started, witness)
+        took_s = max(0.0, self._clock() - started - witness.waited_s)
+        return _outcome(configured, trace, feedback, took_s, witness)
 
     def give_up(self, scorer: str | ConfiguredScorer, trace: Trace, outage: JudgeUnavailable) -> ScoreOutcome:
         """The error verdict for a trace on which the judge keeps failing while it answers for others."""
@@ -130,8 +133,8 @@ def _outage(configured: ConfiguredScorer, error: Exception, witness: JudgeWitnes
     if configured.kind != "judge":
         return None
     if isinstance(error, MlflowTimeoutError) and witness.in_flight:
-        return JudgeUnavailable(str(error), endpoint=witness.endpoint)
-    return outage_of(error, witness.endpoint)
+        return JudgeUnavailable(str(error), endpoint=witness.endpoint, timed_out=True, calls=witness.calls)
+    return outage_of(error)
 
 
 def _outcome(
@@ -149,6 +152,7 @@ def _outcome(
         feedback=feedback,
         verdict=to_verdict(feedback, configured.rules),
         duration_s=duration_s,
+        calls=witness.calls,
         input_tokens=witness.input_tokens,
         output_tokens=witness.output_tokens,
     )

@@ -41,6 +41,7 @@ from monitor.traces.mlflow_store import MlflowTraceStore
 from monitor.traces.redaction import Redaction
 from monitor.versions import __version__
 from scorers.errors import JudgeUnavailable
+from scorers.judge_transport import endpoint_state
 from scorers.judges import check_judge, configure_judge
 from scorers.registry import MlflowScorerRegistry
 from scorers.suite import ScorerSuite
@@ -130,7 +131,7 @@ class Daemon:
 
     def _build_suite(self, traces: MlflowTraceStore) -> ScorerSuite:
         self._patience.call("mlflow", traces.probe)
-        configure_judge(self._config.judge)
+        configure_judge(self._config.judge, self._stop)
         suite = assembly.build_suite(self._config, MlflowScorerRegistry(traces.experiment_id))
         if any(scorer.kind == "judge" for scorer in suite):
             self._patience.call("judge", lambda: check_judge(self._config.judge))
@@ -151,7 +152,7 @@ class Daemon:
             sampling=_known_sampling(config),
             labels=config.labels,
         )
-        metrics = ProcessMetrics(self._registry, known, self._health)
+        metrics = ProcessMetrics(self._registry, known, self._health, endpoint_state)
         reader = FigureReader(
             ledger=ledger,
             clock=self._clock,

@@ -23,11 +23,12 @@ from typing import Any, Literal, Self
 
 from monitor.demo import scripted_judge, scripted_writer
 from monitor.demo.scripted_reading import count_tokens
+from monitor.demo.scripted_trouble import HUGE_BYTES, Failure, Trouble
 
-Failure = Literal["401", "429", "500", "garbage", "empty", "hang_up"]
 Role = Literal["judge", "writer"]
 
 _MODELS = ("scripted", "gpt-5-mini")
+_NONE: Mapping[str, str] = {}
 
 
 class BadRequestError(ValueError):
@@ -50,7 +51,7 @@ class ScriptedEndpoint:
         self._server: _Server | None = None
         self._lock = Lock()
         self._calls: Counter[Role] = Counter()
-        self._failure: tuple[Failure, int | None] | None = None
+        self.trouble = Trouble()
 
     @property
     def base_url(self) -> str:
@@ -79,23 +80,11 @@ class ScriptedEndpoint:
 
     def fail(self, failure: Failure, *, times: int | None = None) -> None:
         """Answer the next `times` completions (all until `recover`, if None) with that failure."""
-        with self._lock:
-            self._failure = (failure, times)
+        self.trouble.begin(failure, times)
 
     def recover(self) -> None:
-        """Answer as it should again."""
-        with self._lock:
-            self._failure = None
-
-    def next_failure(self) -> Failure | None:
-        """The failure that the request at hand gets, if any; counts it off."""
-        with self._lock:
-            if self._failure is None:
-                return None
-            failure, times = self._failure
-            if times is not None:
-                self._failure = (failure, times - 1) if times > 1 else None
-            return failure
+        """Answer as it should again; requests that hang are cut off."""
+        self.trouble.end()
 
     def complete(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """The chat completion for a request's body. Raises BadRequestError."""
@@ -238,9 +227,16 @@ class _Connection(BaseHTTPRequestHandler):
         if self.path.rstrip("/") != "/v1/chat/completions":
             self._error(HTTPStatus.NOT_FOUND, f"there is nothing at {self.path}")
             return
+        with self.server.endpoint.trouble.admitted() as within:
+            if within:
+                self._complete(body)
+            else:
+                self._error(HTTPStatus.TOO_MANY_REQUESTS, "too many requests at once")
+
+    def _complete(self, body: bytes) -> None:
         endpoint = self.server.endpoint
         time.sleep(endpoint.latency_s)
-        failure = endpoint.next_failure()
+        failure = endpoint.trouble.next_failure()
         if failure is not None:
             self._fail(failure)
             return
@@ -257,6 +253,17 @@ class _Connection(BaseHTTPRequestHandler):
     def _fail(self, failure: Failure) -> None:
         if failure == "hang_up":
             self.close_connection = True
+        elif failure == "hang":
+            self.close_connection = True
+            self.server.endpoint.trouble.wait_for_its_end()
+        elif failure == "retry_after":
+            self._error(HTTPStatus.TOO_MANY_REQUESTS, "as configured", {"retry-after": "1"})
+        elif failure == "truncated":
+            self._send(HTTPStatus.OK, "application/json", b'{"choices": [{"index": 0, "mess')
+        elif failure == "huge":
+            self._send(HTTPStatus.OK, "application/json", b'{"choices": "' + b"x" * HUGE_BYTES + b'"}')
+        elif failure == "echo":
+            self._error(HTTPStatus.UNAUTHORIZED, f"wrong key: {self.headers.get('authorization')}")
         elif failure == "garbage":
             self._send(HTTPStatus.OK, "text/html", b"<html>gateway</html>")
         elif failure == "empty":
@@ -264,16 +271,17 @@ class _Connection(BaseHTTPRequestHandler):
         else:
             self._error(HTTPStatus(int(failure)), "as configured")
 
-    def _error(self, status: HTTPStatus, message: str) -> None:
-        self._answer(
-            status, {"error": {"message": message, "type": status.phrase, "param": None, "code": status.value}}
-        )
+    def _error(self, status: HTTPStatus, message: str, headers: Mapping[str, str] | None = None) -> None:
+        body = {"error": {"message": message, "type": status.phrase, "param": None, "code": status.value}}
+        self._send(status, "application/json", json.dumps(body).encode(), headers or {})
 
     def _answer(self, status: HTTPStatus, body: Mapping[str, Any]) -> None:
         self._send(status, "application/json", json.dumps(body).encode())
 
-    def _send(self, status: HTTPStatus, content_type: str, body: bytes) -> None:
+    def _send(self, status: HTTPStatus, content_type: str, body: bytes, headers: Mapping[str, str] = _NONE) -> None:
         self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name, value)
         self.send_header("content-type", content_type)
         self.send_header("content-length", str(len(body)))
         self.end_headers()

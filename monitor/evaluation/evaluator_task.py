@@ -42,16 +42,12 @@ class EvaluatorTask:
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON, with the judge's key in clear text."""
-        judge = self.judge.model_dump(mode="json")
-        judge["timeout"] = self.judge.timeout.total_seconds()
-        if self.judge.api_key is not None:
-            judge["api_key"] = self.judge.api_key.get_secret_value()
         plain = ("id", "dataset", "digest", "baseline", "versions", "margin", "tracking_uri", "experiment")
         return {
             **{name: getattr(self, name) for name in plain},
             "rows": [asdict(row) for row in self.rows],
             "scorers": [scorer.model_dump(mode="json") for scorer in self.scorers],
-            "judge": judge,
+            "judge": self.judge.revealed(),
         }
 
     @classmethod

@@ -105,6 +105,20 @@ _PROCESS: Final = (
     _declare(
         "gauge",
         "process",
+        "judge_circuit_open",
+        "endpoint",
+        "1 while no call is made to the judge's endpoint because it failed for all, 0.5 while it is probed, else 0.",
+    ),
+    _declare(
+        "gauge",
+        "process",
+        "judge_concurrency_allowed",
+        "endpoint",
+        "Calls to the judge's endpoint that may be under way at once, as far as it takes them.",
+    ),
+    _declare(
+        "gauge",
+        "process",
         "build_info",
         "version config",
         "Always 1: the release, and the digest of the configuration; the configured labels follow.",

@@ -2,9 +2,10 @@
 
 import threading
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
+from urllib.parse import urlsplit
 
 from prometheus_client import CollectorRegistry, disable_created_metrics
 from prometheus_client.metrics_core import GaugeMetricFamily
@@ -12,6 +13,7 @@ from prometheus_client.registry import Collector
 
 from monitor.health import Health
 from monitor.metrics.declared import bounded, counter, family, gauge, histogram
+from scorers.judge_endpoint import EndpointState
 
 SEGMENTS_SHOWN: Final = 100
 _VERDICTS: Final = ("pass", "fail", "error")
@@ -48,7 +50,13 @@ class KnownLabels:
 class ProcessMetrics:
     """What this process counts and measures; sums over replicas are meaningful. Safe to use from any thread."""
 
-    def __init__(self, registry: CollectorRegistry, known: KnownLabels, health: Health) -> None:
+    def __init__(
+        self,
+        registry: CollectorRegistry,
+        known: KnownLabels,
+        health: Health,
+        judge: Callable[[], EndpointState | None] = lambda: None,
+    ) -> None:
         # The library's extra `_created` series would be undocumented ones beside each counter.
         disable_created_metrics()  # type: ignore[no-untyped-call]
         self._app = bounded(known.app)
@@ -67,6 +75,7 @@ class ProcessMetrics:
         self._segments: OrderedDict[str, None] = OrderedDict()
         self._scorers = set(known.scorers)
         registry.register(_DependencyUp(self._app, health))
+        registry.register(_JudgeEndpoint(self._app, judge))
         self._build_info(registry, known)
         self._initialise(known)
 
@@ -162,6 +171,9 @@ class ProcessMetrics:
         self._cost.labels(self._app, bounded(scorer)).inc(dollars)
 
 
+_CIRCUIT = {"closed": 0.0, "half_open": 0.5, "open": 1.0}
+
+
 class _DependencyUp(Collector):
     def __init__(self, app: str, health: Health) -> None:
         self._app = app
@@ -175,3 +187,24 @@ class _DependencyUp(Collector):
         for name, state in self._health.states().items():
             found.add_metric([self._app, bounded(name)], float(state.up))
         yield found
+
+
+class _JudgeEndpoint(Collector):
+    def __init__(self, app: str, read: Callable[[], EndpointState | None]) -> None:
+        self._app = app
+        self._read = read
+
+    def describe(self) -> Iterable[GaugeMetricFamily]:
+        return [family("judge_circuit_open"), family("judge_concurrency_allowed")]
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        state = self._read()
+        if state is None:
+            return
+        # The host alone: an address may carry credentials.
+        labels = [self._app, bounded(urlsplit(state.endpoint).hostname or "")]
+        circuit, allowed = family("judge_circuit_open"), family("judge_concurrency_allowed")
+        circuit.add_metric(labels, _CIRCUIT[state.circuit])
+        allowed.add_metric(labels, state.allowed)
+        yield circuit
+        yield allowed

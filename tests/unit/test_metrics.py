@@ -23,6 +23,7 @@ from monitor.metrics import (
     describe,
 )
 from monitor.metrics.process import SEGMENTS_SHOWN
+from scorers.judge_endpoint import EndpointState
 
 KNOWN = KnownLabels(
     app="shop",
@@ -65,7 +66,20 @@ def registry() -> CollectorRegistry:
 @pytest.fixture
 def metrics(registry: CollectorRegistry) -> ProcessMetrics:
     """Metrics of a process that has just started."""
-    return ProcessMetrics(registry, KNOWN, Health(("kafka", "ledger")))
+    return ProcessMetrics(registry, KNOWN, Health(("kafka", "ledger")), lambda: JUDGE)
+
+
+JUDGE = EndpointState(
+    endpoint="https://user:secret@judge.example/v1", circuit="open", opened_for_s=3.0, allowed=4, in_flight=0
+)
+
+
+def test_the_judges_endpoint_is_named_by_its_host_alone(registry: CollectorRegistry, metrics: ProcessMetrics) -> None:
+    """An address may hold credentials."""
+    del metrics
+    assert value(registry, "judge_circuit_open", endpoint="judge.example") == 1
+    assert value(registry, "judge_concurrency_allowed", endpoint="judge.example") == 4
+    assert "secret" not in generate_latest(registry).decode()
 
 
 class Ledger:

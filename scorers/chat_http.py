@@ -1,0 +1,188 @@
+"""One chat completion over HTTP: what is sent, how much of the answer is read, and what its status means."""
+
+import email.utils
+import json
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from scorers.errors import JudgeUnavailable, OutageKind, ScorerError
+from scorers.settings import JudgeSettings
+
+# Statuses that say something about the endpoint, the key, the quota or the model, and nothing about the trace.
+_REFUSED = frozenset({401, 402, 403, 404, 407})
+_OVERLOADED = frozenset({429, 529})
+_UNREACHABLE = frozenset({408, 425})
+_SERVER_ERROR = 500
+_OK = 200
+_WORDS = 300
+_MASK = "***"
+
+
+class RequestRefused(ScorerError):
+    """The endpoint will not answer this very request: it is too long, say. Waiting would not help."""
+
+    def __init__(self, status: int, words: str) -> None:
+        self.status = status
+        self.words = words
+        super().__init__(f"HTTP {status}: {words}")
+
+
+class ApiKey:
+    """The endpoint's key, from the settings or from a file that is read again when it changes."""
+
+    def __init__(self, settings: JudgeSettings) -> None:
+        self._given = settings.api_key.get_secret_value() if settings.api_key else None
+        self._file: Path | None = settings.api_key_file
+        self._lock = threading.Lock()
+        self._stamp: tuple[int, int] | None = None
+
+    @property
+    def value(self) -> str | None:
+        """The key as it is now; None where none is configured.
+
+        Raises:
+            JudgeUnavailable: the file cannot be read, which an operator may mend while the daemon waits.
+        """
+        if self._file is None:
+            return self._given
+        with self._lock:
+            try:
+                found = self._file.stat()
+                stamp = (found.st_mtime_ns, found.st_size)
+                if stamp != self._stamp:
+                    self._given, self._stamp = self._file.read_text(encoding="utf-8").strip(), stamp
+            except (OSError, UnicodeDecodeError) as error:
+                cause = f"judge.api_key_file {self._file} cannot be read: {error}"
+                raise JudgeUnavailable(cause, kind="refused") from error
+            return self._given
+
+
+class ChatHttp:
+    """Sends chat completions; connections are kept open between calls. Threads may share it."""
+
+    def __init__(self, settings: JudgeSettings) -> None:
+        self._key = ApiKey(settings)
+        self._headers = {name: value.get_secret_value() for name, value in settings.headers.items()}
+        self._most_bytes = int(settings.answer_bytes)
+        self._timeout_s = settings.timeout.total_seconds()
+        self._client = http_client(settings)
+
+    def post(self, url: str, headers: dict[str, str], payload: dict[str, Any]) -> dict[str, Any]:
+        """The completion for a request's body.
+
+        Raises:
+            JudgeUnavailable: no answer, or one that is no chat completion.
+            RequestRefused: the endpoint refuses this request, and would answer another one.
+        """
+        key = self._key.value
+        sent = httpx.Headers(headers)
+        sent.update(self._headers)
+        if key:
+            sent["authorization"] = f"Bearer {key}"
+        secrets = [sent.get("authorization", "").removeprefix("Bearer "), *self._headers.values()]
+        deadline_s = time.monotonic() + self._timeout_s
+        try:
+            with self._client.stream("POST", url, headers=sent, json=payload) as answer:
+                body = self._read(answer, url, deadline_s)
+        except httpx.TimeoutException as error:
+            words = f"no answer within {self._timeout_s:g} s ({type(error).__name__})"
+            raise JudgeUnavailable(words, endpoint=url, timed_out=True) from error
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            words = _masked(f"{type(error).__name__}: {error}"[:_WORDS], secrets)
+            raise JudgeUnavailable(words, endpoint=url) from None
+        return _completion(answer, body, url, secrets)
+
+    def _read(self, answer: httpx.Response, url: str, deadline_s: float) -> bytes:
+        """The body, as far as the bounds on its length and on its time go."""
+        body = bytearray()
+        for chunk in answer.iter_bytes():
+            body += chunk
+            if len(body) > self._most_bytes:
+                words = f"an answer of more than {self._most_bytes} bytes"
+                raise JudgeUnavailable(words, endpoint=url, status=answer.status_code, kind="garbled")
+            if time.monotonic() > deadline_s:
+                raise httpx.ReadTimeout("the answer never ends")
+        return bytes(body)
+
+
+def http_client(settings: JudgeSettings) -> httpx.Client:
+    """A client for the judge's endpoint and nothing else: its authorities, its proxy, its bounds."""
+    verify: Any = True
+    if settings.ca_file is not None:
+        import ssl  # noqa: PLC0415 - most configurations need none
+
+        verify = ssl.create_default_context(cafile=str(settings.ca_file))
+    calls = settings.concurrency + 2
+    return httpx.Client(
+        timeout=settings.timeout.total_seconds(),
+        verify=verify,
+        proxy=settings.proxy,
+        limits=httpx.Limits(max_connections=calls, max_keepalive_connections=calls),
+    )
+
+
+def retry_after_s(answer: httpx.Response) -> float | None:
+    """The seconds that a Retry-After header asks for, given as seconds or as a date; None without a readable one."""
+    given = answer.headers.get("retry-after", "").strip()
+    try:
+        return max(0.0, float(given))
+    except ValueError:
+        pass
+    try:
+        return max(0.0, email.utils.parsedate_to_datetime(given).timestamp() - time.time())
+    except ValueError:
+        return None
+
+
+def _completion(answer: httpx.Response, body: bytes, url: str, secrets: list[str]) -> dict[str, Any]:
+    if answer.status_code != _OK:
+        raise _trouble(answer, body, url, secrets)
+    try:
+        found = json.loads(body)
+    except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, dict) or not found.get("choices"):
+        shown = _masked(body[:80].decode("utf-8", "replace"), secrets)
+        raise JudgeUnavailable(f"an answer that is no chat completion: {shown!r}", endpoint=url, kind="garbled")
+    return found
+
+
+def _trouble(answer: httpx.Response, body: bytes, url: str, secrets: list[str]) -> ScorerError:
+    status, words = answer.status_code, _masked(_error_words(body), secrets)
+    kind = _kind(status)
+    if kind is None:
+        return RequestRefused(status, words)
+    return JudgeUnavailable(
+        f"HTTP {status}: {words[:_WORDS]}", endpoint=url, status=status, kind=kind, retry_after_s=retry_after_s(answer)
+    )
+
+
+def _kind(status: int) -> OutageKind | None:
+    """What a status other than 200 says about the endpoint; None where it is about the request."""
+    if status in _OVERLOADED:
+        return "overloaded"
+    if status in _REFUSED:
+        return "refused"
+    if status in _UNREACHABLE or status >= _SERVER_ERROR:
+        return "unreachable"
+    return None if status >= 400 else "garbled"  # noqa: PLR2004 - the class of client errors
+
+
+def _error_words(body: bytes) -> str:
+    text = body[:4096].decode("utf-8", "replace")
+    try:
+        error = json.loads(body)["error"]
+        return str(error.get("message", text)) if isinstance(error, dict) else str(error)
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return text
+
+
+def _masked(text: str, secrets: list[str]) -> str:
+    for secret in secrets:
+        if secret:
+            text = text.replace(secret, _MASK)
+    return text
