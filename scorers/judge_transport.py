@@ -14,6 +14,8 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
 
+import httpx
+import requests
 from mlflow.genai.judges.adapters import gateway_adapter
 from mlflow.genai.judges.adapters.utils import (
     ChatCompletionError,
@@ -28,6 +30,7 @@ from scorers.settings import JudgeSettings
 
 _SEND = "send_chat_request"
 _BAD_REQUEST = 400
+_WORDS = 300
 
 Send = Callable[[str, dict[str, str], dict[str, Any], int], dict[str, Any]]
 
@@ -120,6 +123,9 @@ def outage_of(error: BaseException | None) -> JudgeUnavailable | None:
     while error is not None:
         if isinstance(error, JudgeUnavailable):
             return error
+        if isinstance(error, (requests.exceptions.RequestException, httpx.TransportError)):
+            # A judge that asks in a way of its own, past this transport.
+            return JudgeUnavailable(f"{type(error).__name__}: {error}"[:_WORDS])
         error = error.__cause__
     return None
 
