@@ -1,6 +1,6 @@
 """What the ledger's figures mean for the alert table: findings, and the life of each alert."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import timedelta
 from typing import Any
@@ -11,6 +11,8 @@ from monitor.alerts.alert import Alert, Finding, next_alert
 from monitor.alerts.settings import AlertSettings, Severity
 from monitor.ledger.ledger import Ledger
 from monitor.ledger.rows import AlertRow, ComparisonRow, LeaseToken, PassRate
+from monitor.spend_findings import SPEND, spend_findings
+from monitor.spending import Pot
 
 _EXAMPLES = 3
 
@@ -85,9 +87,15 @@ class Alerting:
     """Holds the figures against the targets and moves the alert table. Only the lease holder calls `look`."""
 
     def __init__(
-        self, ledger: Ledger, watched: Sequence[Watched], settings: AlertSettings, log: FilteringBoundLogger
+        self,
+        ledger: Ledger,
+        watched: Sequence[Watched],
+        settings: AlertSettings,
+        log: FilteringBoundLogger,
+        pots: Callable[[], Iterable[Pot]] = tuple,
     ) -> None:
         self._ledger = ledger
+        self._pots = pots
         self._watched = tuple(watched)
         self._settings = settings
         self._log = log
@@ -103,6 +111,7 @@ class Alerting:
         rates = self._ledger.figures.pass_rates(since_ms)
         findings = production_findings(rates, self._watched, self._settings.min_verdicts)
         findings += candidate_findings(self._ledger.evaluations.comparisons(), self._watched)
+        findings += spend_findings(self._pots())
         current = {(row.kind, row.scorer, row.segment): row for row in self._ledger.alerts.open_alerts()}
         for finding in findings:
             row = current.get(finding.subject)
@@ -118,7 +127,7 @@ class Alerting:
     def _resolve_unwatched(self, open_rows: Iterable[AlertRow], token: LeaseToken, now_ms: int) -> None:
         """End alerts of scorers that the configuration no longer watches: no finding ever will."""
         for row in open_rows:
-            if not any(each.watches(row.kind, row.scorer) for each in self._watched):
+            if row.kind != SPEND and not any(each.watches(row.kind, row.scorer) for each in self._watched):
                 before = _alert(row)
                 after = replace(before, state="resolved", resolved_ms=now_ms)
                 self._ledger.alerts.save(_row(after), token)

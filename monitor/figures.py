@@ -1,14 +1,16 @@
 """What the ledger says of the whole group, as the metrics show it."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Literal
 
 from monitor.clock import Clock
+from monitor.debt import debt_of
 from monitor.ledger.ledger import Ledger
 from monitor.ledger.rows import ComparisonRow, JobRow
 from monitor.metrics import CandidateFigure, GroupFigures, JobFigure, PassRateFigure
+from monitor.spending import Pot
 
 _KINDS: Mapping[str, Literal["production", "candidate"]] = {
     "production_regression": "production",
@@ -25,6 +27,8 @@ class FigureReader:
     window: timedelta
     targets: Mapping[str, float]
     dataset: str | None
+    scorers: Collection[str]
+    pots: Callable[[], Iterable[Pot]]
     deadline_s: Callable[[str, float | None], float | None]
 
     def read(self) -> GroupFigures:
@@ -59,6 +63,8 @@ class FigureReader:
             candidates=list(_candidates(ledger.evaluations.comparisons())),
             jobs={row.job: self._job(row) for row in ledger.jobs.all()},
             accounted=accounted,
+            debt=debt_of(ledger, self.scorers, self.clock.now_ms()),
+            pots=list(self.pots()),
             unaccounted={scorer: off.get(scorer, 0) for scorer, _ in accounted},
         )
 

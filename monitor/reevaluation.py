@@ -12,6 +12,7 @@ from monitor.evaluation.evaluator import (
     EvaluationResult,
     EvaluationRow,
     Evaluator,
+    ModelUsage,
     Progress,
     no_progress,
 )
@@ -19,6 +20,7 @@ from monitor.evaluation.settings import EvaluationSettings
 from monitor.ledger.ledger import Ledger
 from monitor.ledger.rows import EvaluationRow as LedgerRow
 from monitor.ledger.rows import LeaseToken, MemberRow
+from monitor.spending import Spending, Usage
 from scorers.settings import JudgeSettings, ScorerSettings
 
 
@@ -32,15 +34,17 @@ class UnknownCandidate(MonitorError):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Reevaluation:
-    """Runs evaluations of one dataset. `scorers` are those of production, shadows included."""
+    """Runs evaluations of one dataset. `scorers` are those of production, of which `judges` may ask a model."""
 
     ledger: Ledger
     evaluator: Evaluator
     settings: EvaluationSettings
     scorers: tuple[ScorerSettings, ...]
+    judges: frozenset[str]
     judge: JudgeSettings
     dataset: str
     clock: Clock
+    spending: Spending
 
     def run(
         self, candidate: str | None = None, progress: Progress = no_progress, token: LeaseToken | None = None
@@ -52,11 +56,14 @@ class Reevaluation:
         Raises:
             NothingToEvaluate: the dataset has no rows.
             UnknownCandidate: no candidate has that name.
+            SpendExhausted: the day's spend leaves no room for it; nothing was begun.
             EvaluationError: the evaluation failed; the ledger keeps the reason.
             LedgerUnavailable: the ledger does not answer.
             LeaseLost: another replica has taken over meanwhile.
         """
         request = self._request(self.ledger.members.active(self.dataset), candidate)
+        answers = len(request.rows) * len(request.versions)
+        reserved = self.spending.reserve_evaluation(self.judges, answers)
         self.ledger.evaluations.begin(
             LedgerRow(
                 id=request.id,
@@ -71,6 +78,7 @@ class Reevaluation:
         except Exception as error:
             self.ledger.evaluations.fail(request.id, str(error), finished_at_ms=self.clock.now_ms())
             raise
+        self.spending.settle_evaluation(reserved, {model: _usage(used) for model, used in result.usage.items()})
         self.ledger.evaluations.finish(
             request.id,
             {version: _run(result, version) for version in result.runs},
@@ -101,6 +109,10 @@ class Reevaluation:
         if candidate is not None and candidate not in candidates:
             raise UnknownCandidate(f"--candidate {candidate}: the candidates are {', '.join(candidates) or 'none'}")
         return [self.settings.baseline, *(candidates if candidate is None else [candidate])]
+
+
+def _usage(used: ModelUsage) -> Usage:
+    return Usage(calls=used.calls, input_tokens=used.input_tokens, output_tokens=used.output_tokens)
 
 
 def _row(member: MemberRow) -> EvaluationRow:

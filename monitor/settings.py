@@ -1,10 +1,13 @@
 """Settings of parts that are single modules; packages keep theirs beside their own code."""
 
+from dataclasses import dataclass
 from datetime import timedelta
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from monitor.clock import Duration
+from monitor.rate import Rate
 
 
 class MlflowSettings(BaseModel):
@@ -30,3 +33,48 @@ class StatisticsSettings(BaseModel):
     window: Duration = Field(
         default=timedelta(hours=24), ge=timedelta(minutes=1), description="Stretch of event time behind the pass rates."
     )
+
+
+class PriceSettings(BaseModel):
+    """What a model costs, in dollars for a million tokens."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    input: float = Field(ge=0, description="Dollars for a million tokens that it reads.")
+    output: float = Field(ge=0, description="Dollars for a million tokens that it writes.")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SpendLimit:
+    """The most that a day may cost, in one unit."""
+
+    unit: Literal["calls", "dollars"]
+    amount: float
+
+
+class SpendSettings(BaseModel):
+    """What the models may cost that judge: scoring, evaluations, judging again and retries of the whole group."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    per_day: str | None = Field(
+        None,
+        pattern=r"^(\$\d+(\.\d+)?|\d+ calls)$",
+        description="The most a UTC day, `$20` or `5000 calls`; what exceeds it waits, parked. No limit if left out.",
+    )
+    evaluation_share: Rate = Field(
+        0.25, description="The part of it that evaluations have for themselves; the rest is for production."
+    )
+    prices: dict[str, PriceSettings] = Field(
+        default_factory=dict,
+        description="Model -> its price. With a limit in dollars each model that judges must have one.",
+    )
+
+    @property
+    def limit(self) -> SpendLimit | None:
+        """The limit as a number, None without one."""
+        if self.per_day is None:
+            return None
+        if self.per_day.startswith("$"):
+            return SpendLimit(unit="dollars", amount=float(self.per_day[1:]))
+        return SpendLimit(unit="calls", amount=float(self.per_day.removesuffix(" calls")))

@@ -109,9 +109,9 @@ class JudgeEndpoint:
                 self._note_outage(outage, slot)
                 raise
             except BaseException:
-                self._note_answer()
+                self.note_answer()
                 raise
-            self._note_answer()
+            self.note_answer()
             return result
 
     def _pass_circuit(self) -> None:
@@ -121,7 +121,8 @@ class JudgeEndpoint:
             words = "it failed for every call and is left alone for a while"
             raise JudgeUnavailable(words, endpoint=self._address, kind="circuit_open", retry_after_s=wait_s)
 
-    def _note_answer(self) -> None:
+    def note_answer(self) -> None:
+        """The endpoint has answered a call, this one's or another's."""
         with self._lock:
             self._circuit.answered()
             self._limit.succeeded()

@@ -55,6 +55,15 @@ class JudgeWitness:
 
 
 @dataclass(slots=True)
+class JudgeUsage:
+    """What was asked of one model since the transport was set up."""
+
+    calls: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+
+
+@dataclass(slots=True)
 class _Transport:
     """The judges' transport of this process: one endpoint object an address."""
 
@@ -62,7 +71,15 @@ class _Transport:
     stopping: threading.Event
     http: ChatHttp
     endpoints: dict[str, JudgeEndpoint] = field(default_factory=dict)
+    usage: dict[str, JudgeUsage] = field(default_factory=dict)
     lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def note(self, model: str, calls: int, usage: dict[str, Any]) -> None:
+        with self.lock:
+            total = self.usage.setdefault(model, JudgeUsage())
+            total.calls += calls
+            total.input_tokens = _add(total.input_tokens, usage.get("prompt_tokens")) or 0
+            total.output_tokens = _add(total.output_tokens, usage.get("completion_tokens")) or 0
 
     def endpoint(self, address: str) -> JudgeEndpoint:
         with self.lock:
@@ -96,6 +113,17 @@ def endpoint_state() -> EndpointState | None:
     if transport is None or not transport.endpoints:
         return None
     return next(iter(transport.endpoints.values())).state
+
+
+def judge_usage() -> dict[str, JudgeUsage]:
+    """What was asked of each model since `bound_judge_calls`."""
+    return dict(_transport.usage) if _transport is not None else {}
+
+
+def endpoint_answered(address: str) -> None:
+    """Tell that an endpoint has answered past the transport: its circuit closes."""
+    if _transport is not None:
+        _transport.endpoint(address).note_answer()
 
 
 def _install(send: Send) -> None:
@@ -138,6 +166,7 @@ def _send(endpoint: str, headers: dict[str, str], payload: dict[str, Any], num_r
     witness.endpoint = endpoint
     witness.in_flight += 1
     record = CallRecord()
+    answer: dict[str, Any] = {}
     try:
         answer = transport.endpoint(endpoint).call(lambda: transport.http.post(endpoint, headers, payload), record)
     except JudgeUnavailable as outage:
@@ -150,6 +179,7 @@ def _send(endpoint: str, headers: dict[str, str], payload: dict[str, Any], num_r
         witness.in_flight -= 1
         witness.calls += record.calls
         witness.waited_s += record.waited_s
+        transport.note(str(payload.get("model", "")), record.calls, answer.get("usage") or {})
     witness.answered(answer.get("usage") or {})
     return answer
 

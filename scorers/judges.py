@@ -11,7 +11,7 @@ import httpx
 
 from scorers.chat_http import ApiKey, ChatHttp, RequestRefused, http_client
 from scorers.errors import JudgeUnavailable
-from scorers.judge_transport import bound_judge_calls
+from scorers.judge_transport import bound_judge_calls, endpoint_answered
 from scorers.settings import JudgeSettings
 
 _OPENAI = "https://api.openai.com/v1"
@@ -80,15 +80,15 @@ def ask_canary(settings: JudgeSettings) -> None:
         JudgeUnavailable: it does not answer; `calls` is 1.
     """
     key = ApiKey(settings).value or os.environ.get("OPENAI_API_KEY") or _NO_KEY
+    address = f"{_base(settings)}/chat/completions"
     try:
-        ChatHttp(settings).post(
-            f"{_base(settings)}/chat/completions", {"Authorization": f"Bearer {key}"}, _question(settings)
-        )
+        ChatHttp(settings).post(address, {"Authorization": f"Bearer {key}"}, _question(settings))
     except JudgeUnavailable as outage:
         outage.calls = 1
         raise
     except RequestRefused:
-        return  # it is there, and says so
+        pass  # it is there, and says so
+    endpoint_answered(address)
 
 
 def _base(settings: JudgeSettings) -> str:

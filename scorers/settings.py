@@ -180,6 +180,12 @@ class ScorerSettings(BaseModel):
         return dict(self.model_extra or {})
 
     @property
+    def model(self) -> str | None:
+        """The model of its own that it names, if it does."""
+        named = self.make_judge.model if self.make_judge else self.parameters.get("model")
+        return named if isinstance(named, str) else None
+
+    @property
     def rules(self) -> ValueRules:
         """How the scorer's values become verdicts; raises ValueError where they contradict each other."""
         return ValueRules(limits=self.limits, pass_at=self.pass_at, better=self.better, passing=self.passing)

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from monitor.alerts.settings import Severity
 
-AlertKind = Literal["production_regression", "candidate_regression"]
+AlertKind = Literal["production_regression", "candidate_regression", "spend_exhausted"]
 AlertState = Literal["pending", "firing", "resolved"]
 
 

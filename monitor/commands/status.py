@@ -10,8 +10,10 @@ from rich.text import Text
 
 from monitor.clock import Clock
 from monitor.config import Config
+from monitor.debt import debt_of
 from monitor.evaluation.table import comparison_table
 from monitor.ledger import Ledger
+from monitor.spending import Spending
 
 _ALERTS_SHOWN = 10
 
@@ -24,6 +26,8 @@ def status_tables(config: Config, ledger: Ledger, clock: Clock) -> Iterator[Rend
     """
     yield _positions(ledger)
     yield _accounting(ledger)
+    yield _debt(config, ledger, clock)
+    yield _spend(config, ledger, clock)
     yield _pass_rates(config, ledger, clock)
     yield _alerts(ledger)
     if config.dataset is not None:
@@ -44,6 +48,23 @@ def _positions(ledger: Ledger) -> RenderableType:
         for each in ledger.positions.all()
     ]
     return _table("Positions", ("topic", "partition", "next offset", "received", "lost to retention"), rows)
+
+
+def _debt(config: Config, ledger: Ledger, clock: Clock) -> RenderableType:
+    debt = debt_of(ledger, [scorer.name for scorer in config.scorers], clock.now_ms())
+    if debt.verdicts == 0:
+        return Text("Owed verdicts: none\n", style="dim")
+    pace = "no pace: nothing was judged in 15 minutes" if debt.seconds is None else f"{debt.seconds / 60:,.0f} minutes"
+    price = "" if debt.dollars is None else f", ${debt.dollars:,.2f}"
+    return Text(f"Owed verdicts: {debt.verdicts:,}, parked; to catch up: {pace}{price}\n")
+
+
+def _spend(config: Config, ledger: Ledger, clock: Clock) -> RenderableType:
+    spending = Spending(ledger.spend, config.spend, {}, clock, attempts=1, evaluates=config.evaluates)
+    rows = [
+        (pot.name, f"{pot.spent:,.2f}", f"{pot.limit:,.2f}", pot.unit, f"{pot.share:.0%}") for pot in spending.pots()
+    ]
+    return _table("Spend today (UTC)", ("pot", "spent", "limit", "unit", "share"), rows)
 
 
 def _accounting(ledger: Ledger) -> RenderableType:

@@ -16,7 +16,7 @@ from monitor.logs import LogSettings
 from monitor.pipeline.settings import PipelineSettings
 from monitor.sampling import SamplingSettings
 from monitor.schedule import check_cron
-from monitor.settings import MlflowSettings, StatisticsSettings
+from monitor.settings import MlflowSettings, SpendSettings, StatisticsSettings
 from monitor.traces.redaction import RedactionSettings
 from scorers.settings import JudgeSettings, ScorerSettings
 
@@ -53,6 +53,7 @@ class Config(BaseModel):
         default=None, description="Comparison of versions on the dataset; none if left out."
     )
     alerts: AlertSettings = Field(default_factory=AlertSettings, description="When people are told.")
+    spend: SpendSettings = Field(default_factory=SpendSettings, description="What judging may cost.")
     redaction: RedactionSettings = Field(
         default_factory=RedactionSettings, description="What is taken out of traces before they are stored or judged."
     )
@@ -96,6 +97,28 @@ class Config(BaseModel):
                     "allowed: five fields in UTC, such as '0 */6 * * *'"
                 ) from error
         return evaluation
+
+    @model_validator(mode="after")
+    def _prices_are_known(self) -> Self:
+        limit = self.spend.limit
+        if limit is not None and limit.unit == "dollars":
+            unknown = sorted(set(self.judging_models.values()) - set(self.spend.prices))
+            if unknown:
+                raise ValueError(
+                    f"spend.per_day {self.spend.per_day} is in dollars, and what {unknown[0]} costs is not known: set "
+                    f"spend.prices.{unknown[0]}.input and .output, in dollars for a million tokens"
+                )
+        return self
+
+    @property
+    def evaluates(self) -> bool:
+        """Whether versions are compared on the dataset."""
+        return self.evaluation is not None and self.dataset is not None
+
+    @property
+    def judging_models(self) -> dict[str, str]:
+        """Scorer -> the model that it would ask if it is a judge."""
+        return {each.name: (each.model or self.judge.model).removeprefix("openai:/") for each in self.scorers}
 
     @model_validator(mode="after")
     def _complete(self) -> Self:

@@ -23,6 +23,8 @@ from monitor.ledger.ledger import Ledger
 from monitor.pipeline.effects import EffectsPolicy
 from monitor.pipeline.sampler import Subject
 from monitor.reevaluation import Reevaluation
+from monitor.spending import Spending
+from scorers import heuristics
 from scorers.catalog import ConfiguredScorer, build_scorer
 from scorers.errors import ScorerSettingsError
 from scorers.registry import ScorerRegistry
@@ -109,7 +111,21 @@ def curation_of(config: Config, ledger: Ledger) -> Curation | None:
     return Curation(settings=settings, members=ledger.members, store=store)
 
 
-def reevaluation_of(config: Config, ledger: Ledger, evaluator: Evaluator, clock: Clock) -> Reevaluation | None:
+def spending_of(config: Config, ledger: Ledger, clock: Clock) -> Spending:
+    """The group's spend, with the limits and prices of the configuration."""
+    return Spending(
+        ledger.spend,
+        config.spend,
+        config.judging_models,
+        clock,
+        attempts=1 + config.judge.retries,
+        evaluates=config.evaluates,
+    )
+
+
+def reevaluation_of(
+    config: Config, ledger: Ledger, evaluator: Evaluator, clock: Clock, spending: Spending
+) -> Reevaluation | None:
     """Re-evaluation of the dataset, None where no versions or no dataset are configured."""
     if config.evaluation is None or config.dataset is None:
         return None
@@ -118,9 +134,12 @@ def reevaluation_of(config: Config, ledger: Ledger, evaluator: Evaluator, clock:
         evaluator=evaluator,
         settings=config.evaluation,
         scorers=tuple(config.scorers),
+        # Only of the ready-made heuristics is it certain before they are built.
+        judges=frozenset(each.name for each in config.scorers if each.use not in heuristics.__all__),
         judge=config.judge,
         dataset=config.dataset.name,
         clock=clock,
+        spending=spending,
     )
 
 

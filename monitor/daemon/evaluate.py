@@ -29,7 +29,9 @@ def evaluate_once(config: Config, candidate: str | None = None, progress: Progre
     """
     ledger = open_ledger(config.ledger.url.get_secret_value())
     try:
-        reevaluation = assembly.reevaluation_of(config, ledger, evaluator_of(config), SystemClock())
+        clock = SystemClock()
+        spending = assembly.spending_of(config, ledger, clock)
+        reevaluation = assembly.reevaluation_of(config, ledger, evaluator_of(config), clock, spending)
         if reevaluation is None:
             raise NotConfigured("evaluate needs the sections `evaluation:` and `dataset:` in the configuration")
         return reevaluation.run(candidate, progress)

@@ -42,7 +42,7 @@ from monitor.traces.redaction import Redaction
 from monitor.versions import __version__
 from scorers.errors import JudgeUnavailable
 from scorers.judge_transport import endpoint_state
-from scorers.judges import check_judge, configure_judge
+from scorers.judges import ask_canary, check_judge, configure_judge
 from scorers.registry import MlflowScorerRegistry
 from scorers.suite import ScorerSuite
 
@@ -160,6 +160,8 @@ class Daemon:
             targets={each.name: each.target for each in config.scorers if each.target is not None},
             dataset=config.dataset.name if config.dataset else None,
             deadline_s=partial(_deadline_s, _plans(config), self._clock.now_ms() / 1000),
+            scorers=frozenset(scorer.name for scorer in suite),
+            pots=assembly.spending_of(config, ledger, self._clock).pots,
         )
         self._registry.register(GroupMetrics(config.app, reader.read, self._clock))
         return metrics
@@ -172,7 +174,15 @@ class Daemon:
             ledger=ledger,
             traces=traces,
             redaction=Redaction(self._config.redaction),
-            judging=Judging.of(suite, ledger.intake, metrics, self._patience, self._clock),
+            judging=Judging(
+                suite=suite,
+                intake=ledger.intake,
+                metrics=metrics,
+                patience=self._patience,
+                clock=self._clock,
+                spending=assembly.spending_of(self._config, ledger, self._clock),
+                canary=partial(ask_canary, self._config.judge),
+            ),
             curation=assembly.curation_of(self._config, ledger),
             patience=self._patience,
             clock=self._clock,
@@ -209,22 +219,30 @@ class Daemon:
             return Duty(name=name, work=work, leadership=leadership, jobs=ledger.jobs, clock=self._clock, log=self._log)
 
         every = Every(interval=config.pipeline.upkeep_every)
-        alerting = Alerting(ledger, assembly.watched_of(config), config.alerts, self._log)
+        alerting = Alerting(
+            ledger, assembly.watched_of(config), config.alerts, self._log, effects.judging.spending.pots
+        )
         schedule.add("lease", Every(interval=config.ledger.lease_ttl / RENEWALS_A_LIFE), leadership.seek)
         schedule.add("probe", Every(interval=_PROBE_EVERY), partial(self._probe, ledger, traces))
         schedule.add("alerts", every, duty("alerts", lambda token: alerting.look(token, self._clock.now_ms())))
         schedule.add(
-            "parked", every, duty("parked", lambda token: work_off_parked(effects, lambda: leadership.token == token))
+            "parked", every, duty("parked", lambda token: self._work_off(effects, lambda: leadership.token == token))
         )
         schedule.add("publish", every, duty("publish", lambda _token: self._publish_left(effects)))
         if effects.curation is not None:
             schedule.add("dataset", every, duty("dataset", effects.curation.curate))
-        reevaluation = assembly.reevaluation_of(config, ledger, evaluator, self._clock)
+        reevaluation = assembly.reevaluation_of(config, ledger, evaluator, self._clock, effects.judging.spending)
         if reevaluation is not None and config.evaluation is not None and config.evaluation.schedule is not None:
             plan = config.evaluation.schedule
             schedule.add("evaluation", _when(plan), duty("evaluation", lambda token: reevaluation.run(token=token)))
         with schedule:
             yield
+
+    def _work_off(self, effects: Effects, is_ours: Callable[[], bool]) -> int:
+        settings = self._config.pipeline
+        return work_off_parked(
+            effects, is_ours, workers=settings.workers, newest_first=settings.parked_order == "newest"
+        )
 
     def _publish_left(self, effects: Effects) -> int:
         return publish_unpublished(effects, self._clock.now_ms() - _PUBLISH_GRACE_MS)

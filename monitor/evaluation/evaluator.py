@@ -57,16 +57,26 @@ class VersionRun:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class ModelUsage:
+    """What judging asked of one model: requests that were sent, and tokens."""
+
+    calls: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class EvaluationResult:
     """What came of an evaluation. `comparisons` holds, by candidate, the object that `compare --json` prints.
 
-    `unavailable` names the candidates that could not be run at all, with the cause.
+    `unavailable` names the candidates that could not be run at all, with the cause. `usage` is by model.
     """
 
     id: str
     runs: Mapping[str, VersionRun]
     comparisons: Mapping[str, Mapping[str, Any]]
     unavailable: Mapping[str, str] = field(default_factory=dict)
+    usage: Mapping[str, ModelUsage] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

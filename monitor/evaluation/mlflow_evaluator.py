@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict
 from typing import Any, BinaryIO
 
 import mlflow
@@ -36,6 +37,7 @@ from monitor.evaluation.mlflow_runs import (
 from monitor.evaluation.report import report_files
 from scorers.catalog import ConfiguredScorer, build_scorer
 from scorers.errors import ScorerError
+from scorers.judge_transport import judge_usage
 from scorers.judges import configure_judge
 from scorers.registry import MlflowScorerRegistry
 
@@ -210,6 +212,7 @@ def _serve(messages: Iterable[dict[str, Any]], say: Say) -> None:
                 evaluation.abandon(message["version"], message["unavailable"])
             elif "compare" in message:
                 say({"comparisons": evaluation.compare()})
+                say({"usage": {model: asdict(usage) for model, usage in judge_usage().items()}})
     finally:
         if evaluation is not None:
             evaluation.close()

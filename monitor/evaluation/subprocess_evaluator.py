@@ -16,6 +16,7 @@ from monitor.evaluation.evaluator import (
     EvaluationProgress,
     EvaluationRequest,
     EvaluationResult,
+    ModelUsage,
     Progress,
     VersionRun,
     no_progress,
@@ -151,12 +152,15 @@ class _Evaluation:
                 runs[version] = VersionRun(**self._wait_for("run"))
             self._child.send({"compare": True})
             comparisons = self._wait_for("comparisons")
+            usage = {model: ModelUsage(**used) for model, used in self._wait_for("usage").items()}
         finally:
             for candidate in started.values():
                 candidate.close()
             self._child.close(_GRACE_S)
         self._progress(EvaluationProgress(stage="finished"))
-        return EvaluationResult(id=request.id, runs=runs, comparisons=comparisons, unavailable=self._unavailable)
+        return EvaluationResult(
+            id=request.id, runs=runs, comparisons=comparisons, unavailable=self._unavailable, usage=usage
+        )
 
     def _answers(self, version: str, candidate: Candidate, run_id: str) -> list[Answer] | None:
         rows = self._request.rows

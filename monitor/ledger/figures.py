@@ -1,7 +1,7 @@
 """Sums over verdicts, for gauges and the status page."""
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from sqlalchemy import Row, func, select
@@ -41,6 +41,19 @@ class Figures:
                 count = passed.count + failed.count
                 rates.append(PassRate(scorer=scorer, segment=segment, verdicts=count, rate=passed.weight / weight))
         return rates
+
+    def judged_since(self, since_ms: int, scorers: Collection[str]) -> int:
+        """How many verdicts these scorers have given since then, by the time of judging.
+
+        Raises:
+            LedgerUnavailable: the database does not answer.
+        """
+        row = verdicts.c
+        with self.database.read() as connection:
+            found = connection.execute(
+                select(func.count()).where(row.judged_at_ms >= since_ms, row.scorer.in_(sorted(scorers)))
+            )
+            return int(found.scalar_one())
 
     def verdict_counts(self, since_ms: int = 0) -> list[VerdictCount]:
         """How many verdicts of each label each scorer and segment has, over traces from `since_ms` on.

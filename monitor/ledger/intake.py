@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, literal_column, select, update
+from sqlalchemy import Connection, RowMapping, func, literal_column, select, update
 
 from monitor.ledger.database import Database, insert, insert_once, values_of
 from monitor.ledger.rows import Claim, DecisionRow, EventPosition, ParkedRow, TraceRow, VerdictRow
@@ -142,6 +142,20 @@ class Intake:
                 .limit(limit)
             )
             return [_verdict(each) for each in found.mappings()]
+
+    def parked_counts(self) -> dict[str, int]:
+        """How many verdicts are owed, by scorer.
+
+        Raises:
+            LedgerUnavailable: the database does not answer.
+        """
+        with self.database.read() as connection:
+            found = connection.execute(
+                select(decisions.c.subject, func.count())
+                .where(decisions.c.state == literal_column("'parked'"))
+                .group_by(decisions.c.subject)
+            )
+            return {scorer: int(count) for scorer, count in found}
 
     def parked(
         self, limit: int, *, newest_first: bool = False, scorers: Collection[str] | None = None

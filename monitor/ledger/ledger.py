@@ -17,6 +17,7 @@ from monitor.ledger.lease import Leases
 from monitor.ledger.members import Members
 from monitor.ledger.migrate import migrate
 from monitor.ledger.positions import Positions
+from monitor.ledger.spend import Spend
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -33,6 +34,7 @@ class Ledger:
     alerts: Alerts
     jobs: Jobs
     figures: Figures
+    spend: Spend
 
     def probe(self) -> None:
         """Ask the database for anything.
@@ -79,4 +81,5 @@ def open_ledger(url: str) -> Ledger:
         alerts=Alerts(database),
         jobs=Jobs(database),
         figures=Figures(database),
+        spend=Spend(database),
     )

@@ -258,3 +258,13 @@ class VerdictCount:
     label: Label
     count: int
     weighted: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SpendRow:
+    """What a UTC day (ms // 86_400_000) cost for a purpose, or a difference of it. A microdollar is a millionth."""
+
+    day: int
+    purpose: str
+    calls: int
+    microdollars: int

@@ -124,6 +124,8 @@ verdicts = Table(
     Column("published", Integer, nullable=False, server_default="0"),
 )
 Index("tracewatch_verdicts_event_time", verdicts.c.event_time_ms)
+# The pace of judging is read from the last minutes.
+Index("tracewatch_verdicts_judged", verdicts.c.judged_at_ms)
 Index(
     "tracewatch_verdicts_unpublished",
     verdicts.c.judged_at_ms,

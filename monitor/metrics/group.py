@@ -9,8 +9,10 @@ from prometheus_client.metrics_core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from monitor.clock import Clock
+from monitor.debt import Debt
 from monitor.errors import ServiceUnavailable
 from monitor.metrics.declared import METRICS, bounded, family
+from monitor.spending import Pot
 
 CACHED_S: Final = 15.0
 GONE_AFTER_S: Final = 60.0
@@ -64,6 +66,8 @@ class GroupFigures:
         jobs: job -> its times.
         accounted: (scorer, outcome) -> events.
         unaccounted: scorer -> events received minus those accounted for, 0 included.
+        debt: what is owed; None where it is not known.
+        pots: of the day's spend, those that have a limit.
         evidence: (scorer, segment) -> evidence of a regression, alarm at 1.
         detectable_drop: (scorer, segment) -> smallest fall of the pass rate that would be found.
     """
@@ -76,6 +80,8 @@ class GroupFigures:
     jobs: Mapping[str, JobFigure] = field(default_factory=dict)
     accounted: Mapping[tuple[str, str], int] = field(default_factory=dict)
     unaccounted: Mapping[str, int] = field(default_factory=dict)
+    debt: Debt | None = None
+    pots: Sequence[Pot] = ()
     evidence: Mapping[tuple[str, str], float] = field(default_factory=dict)
     detectable_drop: Mapping[tuple[str, str], float] = field(default_factory=dict)
 
@@ -160,6 +166,12 @@ def _samples(figures: GroupFigures) -> Iterator[tuple[str, Samples]]:
     jobs = figures.jobs.items()
     yield "job_last_success_timestamp_seconds", _labelled(((name,), job.last_success_s) for name, job in jobs)
     yield "job_deadline_timestamp_seconds", _labelled(((name,), job.deadline_s) for name, job in jobs)
+    if figures.debt is not None:
+        yield "debt_verdicts", {(): float(figures.debt.verdicts)}
+        yield "debt_seconds", _labelled([((), figures.debt.seconds)])
+        yield "debt_dollars", _labelled([((), figures.debt.dollars)])
+    yield "spend_today", _labelled(((pot.name, pot.unit), pot.spent) for pot in figures.pots)
+    yield "spend_limit", _labelled(((pot.name, pot.unit), pot.limit) for pot in figures.pots)
     yield "events_accounted", _labelled(figures.accounted.items())
     yield "events_unaccounted", _labelled(((scorer,), events) for scorer, events in figures.unaccounted.items())
 

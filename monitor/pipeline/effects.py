@@ -15,6 +15,7 @@ from monitor.ledger.rows import DecisionRow, TraceRow
 from monitor.pipeline.judging import Judging
 from monitor.pipeline.patience import Patience
 from monitor.pipeline.sampler import segments_of
+from monitor.spending import SpendExhausted
 from monitor.traces.errors import TraceRejected
 from monitor.traces.redaction import Redaction
 from monitor.traces.store import TraceStore
@@ -62,13 +63,23 @@ class Effects:
             return dict.fromkeys(self.policy.scorers, ("duplicates", "trace_id"))
         self.patience.call("mlflow", lambda: self.traces.put(trace))
         due = [each for each in claim.decisions if each.state == "due" and self._owes(each.subject, claim.scored)]
-        parked = self._park_what_exceeds_the_budget(row.trace_id, due)
+        parked = dict.fromkeys(self._park_what_exceeds_the_budget(row.trace_id, due), "budget")
         for decision in due:
-            if decision.subject not in parked:
-                self.judging.judge(trace, row, decision)
+            if decision.subject not in parked and not self._judge(trace, row, decision):
+                parked[decision.subject] = "spend"
         self._offer_to_dataset(trace, row, claim.decisions)
         self.publish(row.trace_id)
         return self._outcomes(claim.decisions, parked)
+
+    def _judge(self, trace: Trace, row: TraceRow, decision: DecisionRow) -> bool:
+        """Judge, or park the verdict where the day's spend leaves no room for it; False if it is parked."""
+        try:
+            self.judging.judge(trace, row, decision)
+        except SpendExhausted as exhausted:
+            self.log.info("verdict parked", trace_id=row.trace_id, scorer=decision.subject, cause=str(exhausted))
+            self.patience.call("ledger", lambda: self.ledger.intake.park(row.trace_id, [decision.subject]))
+            return False
+        return True
 
     def publish(self, trace_id: str) -> None:
         """Show in MLflow what the ledger says of the trace."""
@@ -124,14 +135,14 @@ class Effects:
         if member is not None:
             self.patience.call("ledger", lambda: curation.offer(trace, row.segments, member.probability))
 
-    def _outcomes(self, decisions: Sequence[DecisionRow], parked: frozenset[str]) -> Outcomes:
+    def _outcomes(self, decisions: Sequence[DecisionRow], parked: Mapping[str, str]) -> Outcomes:
         by_subject = {decision.subject: decision for decision in decisions}
-        return {scorer: _outcome(by_subject.get(scorer), scorer in parked) for scorer in self.policy.scorers}
+        return {scorer: _outcome(by_subject.get(scorer), parked.get(scorer)) for scorer in self.policy.scorers}
 
 
-def _outcome(decision: DecisionRow | None, parked: bool) -> tuple[str, str]:  # noqa: FBT001 - one caller, beside it
+def _outcome(decision: DecisionRow | None, parked_for: str | None) -> tuple[str, str]:
     if decision is None or not decision.kept:
         return ("sampled_out", decision.reason if decision else "not_configured")
-    if parked or decision.state == "parked":
-        return ("parked", "budget")
+    if parked_for is not None or decision.state == "parked":
+        return ("parked", parked_for or "budget")
     return ("scored", decision.reason)

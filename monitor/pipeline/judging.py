@@ -1,22 +1,27 @@
 """One scorer on one trace: the judge call, the verdict row, and when to give up."""
 
+import contextlib
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from mlflow.entities import Trace
 
 from monitor.clock import Clock
+from monitor.errors import ServiceUnavailable
 from monitor.ledger.intake import Intake
 from monitor.ledger.rows import DecisionRow, TraceRow, VerdictRow
 from monitor.metrics import ProcessMetrics
 from monitor.pipeline.patience import Patience
+from monitor.spending import Reservation, SpendExhausted, Spending, Usage
 from scorers.errors import JudgeUnavailable
 from scorers.suite import ScoreOutcome, ScorerSuite, assessment_id
 from scorers.values import Verdict
 
-_TRIES_WHILE_OTHERS_SUCCEED = 5
+_TRIES = 5
+# What may be one trace's doing. That the endpoint has no room, or refuses the key, is nobody's.
+_MAY_BE_THE_TRACE = frozenset({"unreachable", "garbled"})
 
 
 class _JudgeRecord:
@@ -37,26 +42,26 @@ class _JudgeRecord:
 
 @dataclass(frozen=True, kw_only=True)
 class Judging:
-    """Turns a trace that is owed a verdict into a verdict row. Threads may share it."""
+    """Turns a trace that is owed a verdict into a verdict row. Threads may share it.
+
+    `canary` asks the judge something short: where that is answered, an endpoint that fails on a trace again and again
+    fails because of the trace.
+    """
 
     suite: ScorerSuite
     intake: Intake
     metrics: ProcessMetrics
     patience: Patience
     clock: Clock
-    record: _JudgeRecord
-
-    @classmethod
-    def of(
-        cls, suite: ScorerSuite, intake: Intake, metrics: ProcessMetrics, patience: Patience, clock: Clock
-    ) -> "Judging":
-        """Judging that has seen no call yet."""
-        return cls(suite=suite, intake=intake, metrics=metrics, patience=patience, clock=clock, record=_JudgeRecord())
+    spending: Spending
+    canary: Callable[[], None]
+    record: _JudgeRecord = field(default_factory=_JudgeRecord)
 
     def judge(self, trace: Trace, row: TraceRow, decision: DecisionRow) -> None:
         """Judge and record; the first verdict of a (trace, scorer) stands, so that a second one counts nowhere.
 
         Raises:
+            SpendExhausted: the day's spend leaves no room; the verdict stays owed.
             JudgeUnavailable | LedgerUnavailable: the daemon stops before the service answered.
         """
         outcome = self._score(decision.subject, trace)
@@ -87,15 +92,49 @@ class Judging:
     def _score(self, scorer: str, trace: Trace) -> ScoreOutcome:
         if self.suite[scorer].kind == "code" and (outcome := self._score_by_code(scorer, trace)) is not None:
             return outcome
-        failures = _Failures(self.record, scorer)
+        failures = _Failures(self.record, scorer, lambda: self._canary_answers(scorer))
         try:
-            outcome = self.patience.call("judge", lambda: self.suite.score(scorer, trace), until=failures.is_the_trace)
+            outcome = self.patience.call("judge", lambda: self._ask(scorer, trace), until=failures.is_the_trace)
         except JudgeUnavailable as outage:
             if not failures.given_up:
                 raise
             return self.suite.give_up(scorer, trace, outage)
         self.record.note(scorer)
         return outcome
+
+    def _ask(self, scorer: str, trace: Trace) -> ScoreOutcome:
+        """One try, within the day's spend: what it costs is set aside before, and settled whatever comes of it."""
+        reservation = self.spending.reserve(scorer)
+        try:
+            outcome = self.suite.score(scorer, trace)
+        except JudgeUnavailable as outage:
+            self.spending.settle(reservation, Usage(calls=outage.calls))
+            raise
+        usage = Usage(calls=outcome.calls, input_tokens=outcome.input_tokens, output_tokens=outcome.output_tokens)
+        self._settle(reservation, usage)
+        return outcome
+
+    def _settle(self, reservation: Reservation, usage: Usage) -> None:
+        # With the answer in hand: asking again because the ledger is away would be paid for twice.
+        dollars = self.patience.call("ledger", lambda: self.spending.settle(reservation, usage))
+        if dollars:
+            self.metrics.judge_cost(reservation.scorer, dollars)
+
+    def _canary_answers(self, scorer: str) -> bool:
+        """Whether the judge answers something short, within the day's spend."""
+        try:
+            reservation = self.spending.reserve(scorer, "canary")
+        except (SpendExhausted, ServiceUnavailable):
+            return False
+        try:
+            self.canary()
+        except JudgeUnavailable:
+            answers = False
+        else:
+            answers = True
+        with contextlib.suppress(ServiceUnavailable):
+            self.spending.settle(reservation, Usage(calls=1))
+        return answers
 
     def _score_by_code(self, scorer: str, trace: Trace) -> ScoreOutcome | None:
         """The outcome of a scorer that asks no judge, whose success says nothing about the judge's health."""
@@ -106,22 +145,29 @@ class Judging:
 
 
 class _Failures:
-    """Counts the failures of one trace while the same scorer's judge answered for others."""
+    """Counts the failures of one trace that are its own: the judge answered for others, or answers the canary."""
 
-    def __init__(self, record: _JudgeRecord, scorer: str) -> None:
+    def __init__(self, record: _JudgeRecord, scorer: str, canary_answers: Callable[[], bool]) -> None:
         self._record = record
         self._scorer = scorer
+        self._canary_answers = canary_answers
         self._seen = record.answered(scorer)
-        self._failures = 0
+        self._tries = 0
+        self._own = 0
 
     @property
     def given_up(self) -> bool:
-        return self._failures >= _TRIES_WHILE_OTHERS_SUCCEED
+        return self._own >= _TRIES
 
-    def is_the_trace(self) -> bool:
+    def is_the_trace(self, error: BaseException | None) -> bool:
+        """Whether, after this failure, the trace is to blame."""
+        if not isinstance(error, JudgeUnavailable) or error.kind not in _MAY_BE_THE_TRACE:
+            return False
+        self._tries += 1
         answered = self._record.answered(self._scorer)
-        self._failures += answered > self._seen
-        self._seen = answered
+        others, self._seen = answered > self._seen, answered
+        # Every worker may hold such a trace, so that nobody else is there to be answered.
+        self._own += others or (self._tries >= _TRIES and self._canary_answers())
         return self.given_up
 
 

@@ -1,42 +1,103 @@
 """Work that the stream no longer brings: parked verdicts under the budget, and verdicts that MLflow has not got."""
 
-from collections.abc import Callable
+import queue
+from collections.abc import Callable, Iterable
+from functools import partial
 
 from monitor.ledger.rows import ParkedRow
 from monitor.pipeline.effects import Effects
+from monitor.pipeline.workers import Workers
+from monitor.spending import SpendExhausted
 
-_BATCH = 50
+_BATCH = 200
 _MINUTE_MS = 60_000
 
 
-def work_off_parked(effects: Effects, is_ours: Callable[[], bool] = lambda: True) -> int:
-    """Judge what was parked, as far as the budget has room; returns how many verdicts that gave.
+def work_off_parked(
+    effects: Effects, is_ours: Callable[[], bool] = lambda: True, *, workers: int = 1, newest_first: bool = False
+) -> int:
+    """Judge what was parked, as far as the budget and the day's spend have room; returns how many verdicts that gave.
 
-    Only the lease holder calls this, so that no two replicas judge the same trace; it ends when `is_ours` says that
-    the lease is another's.
+    Only the lease holder calls this, so that no two replicas judge the same trace; it begins nothing more once
+    `is_ours` says that the lease is another's.
+
+    Args:
+        effects: of this replica.
+        is_ours: whether the lease is held.
+        workers: how many verdicts are judged at once.
+        newest_first: begin with the newest traces.
 
     Raises:
         ServiceUnavailable | JudgeUnavailable: the daemon stops before the service answered.
     """
     ledger, policy = effects.ledger, effects.policy
-    done = 0
-    for row in ledger.intake.parked(_BATCH, scorers=policy.scorers):
-        # One at a time: a grant for a call that is not made, because the daemon stops, is lost for an hour.
-        minute, per_hour = effects.clock.now_ms() // _MINUTE_MS, policy.judge_calls_per_hour
-        if not is_ours() or (per_hour is not None and not ledger.budget.reserve_calls(1, minute, per_hour)):
-            break
-        _judge_parked(effects, row)
-        effects.publish(row.trace_id)
-        done += 1
-    return done
+    rows = ledger.intake.parked(_BATCH, newest_first=newest_first, scorers=policy.scorers)
+    return (
+        _Parallel(workers, lambda row: _judge_parked(effects, row)).run(_granted(effects, rows, is_ours)) if rows else 0
+    )
 
 
-def _judge_parked(effects: Effects, row: ParkedRow) -> None:
+def _granted(effects: Effects, rows: Iterable[ParkedRow], is_ours: Callable[[], bool]) -> Iterable[ParkedRow]:
+    """The rows that the budget has room for. Each asks when its turn comes: a grant that is not used is lost."""
+    per_hour = effects.policy.judge_calls_per_hour
+    for row in rows:
+        minute = effects.clock.now_ms() // _MINUTE_MS
+        if not is_ours() or (per_hour is not None and not effects.ledger.budget.reserve_calls(1, minute, per_hour)):
+            return
+        yield row
+
+
+def _judge_parked(effects: Effects, row: ParkedRow) -> bool:
     trace = effects.patience.call("mlflow", lambda: effects.traces.get(row.trace_id))
     if trace is None:
         effects.judging.record_missing(row.trace, row.decision)
     else:
-        effects.judging.judge(trace, row.trace, row.decision)
+        try:
+            effects.judging.judge(trace, row.trace, row.decision)
+        except SpendExhausted:
+            return False
+    effects.publish(row.trace_id)
+    return True
+
+
+class _Parallel:
+    """Judges rows in several threads, takes no more rows than there are threads for, and raises what one raised."""
+
+    def __init__(self, workers: int, judge: Callable[[ParkedRow], bool]) -> None:
+        self._workers = workers
+        self._judge = judge
+        self._finished: queue.SimpleQueue[bool | BaseException] = queue.SimpleQueue()
+        self._under_way = 0
+        self._judged = 0
+
+    def run(self, rows: Iterable[ParkedRow]) -> int:
+        """Judge until the rows end, or one is refused; returns how many were judged."""
+        pool = Workers(self._workers, "parked")
+        try:
+            for row in rows:
+                pool.submit(partial(self._work, row))
+                self._under_way += 1
+                if self._under_way == self._workers and not self._take_one():
+                    break
+            while self._under_way:
+                self._take_one()
+        finally:
+            pool.stop()
+        return self._judged
+
+    def _work(self, row: ParkedRow) -> None:
+        try:
+            self._finished.put(self._judge(row))
+        except BaseException as error:  # noqa: BLE001 - raised in the thread that waits
+            self._finished.put(error)
+
+    def _take_one(self) -> bool:
+        result = self._finished.get()
+        self._under_way -= 1
+        if isinstance(result, BaseException):
+            raise result
+        self._judged += result
+        return result
 
 
 def publish_unpublished(effects: Effects, judged_before_ms: int) -> int:

@@ -28,23 +28,29 @@ class Patience:
         self._log = log
         self._longest_s = longest.total_seconds()
 
-    def call(self, dependency: str, work: Callable[[], T], *, until: Callable[[], bool] = lambda: False) -> T:
+    def call(
+        self,
+        dependency: str,
+        work: Callable[[], T],
+        *,
+        until: Callable[[BaseException | None], bool] = lambda _error: False,
+    ) -> T:
         """The result of `work`, however often its service fails to answer.
 
-        `until` ends the patience early: the failure at which it is true is raised.
+        `until` is told each failure and ends the patience early: the failure at which it is true is raised. A service
+        that asks to be left alone for a while (`retry_after_s` of its error) is.
 
         Raises:
             ServiceUnavailable | JudgeUnavailable | SourceUnavailable: the daemon stops, or `until` said so.
         """
 
         def note_failure(state: RetryCallState) -> None:
-            error = state.outcome.exception() if state.outcome else None
-            self.note_down(dependency, error)
+            self.note_down(dependency, _error_of(state))
 
         retrying = Retrying(
             retry=retry_if_exception_type(AWAY),
-            wait=wait_random_exponential(multiplier=0.5, max=self._longest_s),
-            stop=lambda state: stop_when_event_set(self._stop)(state) or until(),
+            wait=_at_least_what_is_asked(wait_random_exponential(multiplier=0.5, max=self._longest_s)),
+            stop=lambda state: stop_when_event_set(self._stop)(state) or until(_error_of(state)),
             sleep=sleep_using_event(self._stop),
             before_sleep=note_failure,
             reraise=True,
@@ -62,3 +68,15 @@ class Patience:
         """Remember and log that a service is back."""
         if self._health.up(dependency):
             self._log.info("service answers", dependency=dependency)
+
+
+def _error_of(state: RetryCallState) -> BaseException | None:
+    return state.outcome.exception() if state.outcome else None
+
+
+def _at_least_what_is_asked(jittered: wait_random_exponential) -> Callable[[RetryCallState], float]:
+    def wait_s(state: RetryCallState) -> float:
+        asked_s: float = getattr(_error_of(state), "retry_after_s", None) or 0.0
+        return max(asked_s, jittered(state))
+
+    return wait_s

@@ -1,6 +1,7 @@
 """The settings of the pipeline."""
 
 from datetime import timedelta
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -16,6 +17,9 @@ class PipelineSettings(BaseModel):
         200, ge=1, description="Events in hand above which partitions are paused; they resume at half of it."
     )
     workers: int = Field(16, ge=1, description="Threads that judge traces.")
+    parked_order: Literal["oldest", "newest"] = Field(
+        "oldest", description="Which of the parked verdicts are worked off first, by their traces' time."
+    )
     commit_every: Duration = Field(timedelta(seconds=1), description="How often the watermark is moved and committed.")
     shutdown_deadline: Duration = Field(
         timedelta(seconds=20), description="How long events in hand may take to finish on a stop."

@@ -14,6 +14,7 @@ import yaml
 from prometheus_client import CollectorRegistry
 
 from monitor.clock import ManualClock
+from monitor.debt import Debt
 from monitor.errors import AddressInUseError
 from monitor.exposition import HttpPort, HttpSettings, application
 from monitor.health import Health
@@ -27,10 +28,13 @@ from monitor.metrics import (
     PassRateFigure,
     ProcessMetrics,
 )
+from monitor.spending import Pot
 
 RULES = Path(__file__).parents[2] / "deploy" / "prometheus"
 RULE_FILES = ("health.rules.yml", "quality.rules.yml")
 FIGURES = GroupFigures(
+    debt=Debt(verdicts=3, seconds=60.0, dollars=0.5),
+    pots=[Pot(name="scoring", unit="dollars", limit=20.0, spent=5.0)],
     pass_rates=(PassRateFigure(scorer="safety", segment="all", rate=0.9, verdicts=9, lower=0.8, upper=1.0),),
     targets={"safety": 0.95},
     firing={("production", "safety", "all")},

@@ -8,6 +8,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from monitor.clock import ManualClock
+from monitor.debt import Debt
 from monitor.errors import ServiceUnavailable
 from monitor.health import Health
 from monitor.metrics import (
@@ -23,6 +24,7 @@ from monitor.metrics import (
     describe,
 )
 from monitor.metrics.process import SEGMENTS_SHOWN
+from monitor.spending import Pot
 from scorers.judge_endpoint import EndpointState
 
 KNOWN = KnownLabels(
@@ -37,6 +39,8 @@ KNOWN = KnownLabels(
     labels={"team": "growth"},
 )
 FIGURES = GroupFigures(
+    debt=Debt(verdicts=3, seconds=60.0, dollars=0.5),
+    pots=[Pot(name="scoring", unit="dollars", limit=20.0, spent=5.0)],
     pass_rates=(
         PassRateFigure(scorer="safety", segment="all", rate=0.9, verdicts=10, lower=0.8),
         PassRateFigure(scorer="safety", segment="app_version=v1", rate=0.8, verdicts=5),

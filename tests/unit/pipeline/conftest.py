@@ -35,6 +35,8 @@ from monitor.pipeline.patience import Patience
 from monitor.pipeline.sampler import Sampler, Subject
 from monitor.pipeline.settings import PipelineSettings
 from monitor.sampling import SamplingSettings
+from monitor.settings import SpendSettings
+from monitor.spending import Spending
 from monitor.traces.memory_store import MemoryTraceStore
 from monitor.traces.redaction import Redaction, RedactionSettings
 from scorers.catalog import ConfiguredScorer
@@ -94,6 +96,8 @@ class Stage:
         default_factory=lambda: PipelineSettings(commit_every=timedelta(0), workers=4, retry_up_to=timedelta(0))
     )
     dataset_settings: DatasetSettings | None = None
+    spend: SpendSettings = field(default_factory=SpendSettings)
+    canary: Callable[[], None] = lambda: None
     is_ours: Callable[[TraceEvent], bool] = lambda _event: True
     ledgers: list[Ledger] = field(default_factory=list)
     stop: threading.Event = field(default_factory=threading.Event)
@@ -151,12 +155,25 @@ class Stage:
             ledger=ledger,
             traces=traces or self.traces,
             redaction=Redaction(RedactionSettings()),
-            judging=Judging.of(suite, ledger.intake, metrics, patience, self.clock),
+            judging=Judging(
+                suite=suite,
+                intake=ledger.intake,
+                metrics=metrics,
+                patience=patience,
+                clock=self.clock,
+                spending=self.spending(ledger),
+                canary=self.canary,
+            ),
             curation=curation,
             patience=patience,
             clock=self.clock,
             log=structlog.get_logger(),
         )
+
+    def spending(self, ledger: Ledger) -> Spending:
+        """The group's spend; judges without an endpoint of their own make no calls unless a test says so."""
+        models = dict.fromkeys(self.scorers, "scripted")
+        return Spending(ledger.spend, self.spend, models, self.clock, attempts=1, evaluates=False)
 
     def sampler(self, ledger: Ledger) -> Sampler:
         """The sampler of a replica on this ledger."""

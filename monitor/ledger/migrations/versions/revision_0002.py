@@ -16,6 +16,7 @@ depends_on = None
 def upgrade() -> None:
     """Add what revision 0001 lacks."""
     op.create_index("tracewatch_traces_event_time", "tracewatch_traces", ["event_time_ms"], unique=False)
+    op.create_index("tracewatch_verdicts_judged", "tracewatch_verdicts", ["judged_at_ms"], unique=False)
     op.create_table(
         "tracewatch_spend",
         sa.Column("day", sa.BigInteger(), autoincrement=False, nullable=False),
@@ -45,4 +46,5 @@ def downgrade() -> None:
     """Take it away again."""
     for table in ("compatibility", "replicas", "spend"):
         op.drop_table(f"tracewatch_{table}")
+    op.drop_index("tracewatch_verdicts_judged", table_name="tracewatch_verdicts")
     op.drop_index("tracewatch_traces_event_time", table_name="tracewatch_traces")

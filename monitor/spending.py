@@ -1,0 +1,245 @@
+"""What judging may cost in a day, for the whole group: reserved before a model is called, settled after.
+
+Production scoring (with the canary) and evaluations have a pot each, so that neither starves the other. A pot that is
+empty puts work off and never drops it: verdicts are parked, an evaluation waits for its next time.
+"""
+
+import threading
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from math import ceil
+from typing import Final, Literal
+
+from monitor.clock import Clock
+from monitor.errors import MonitorError
+from monitor.ledger.rows import SpendRow
+from monitor.ledger.spend import Spend
+from monitor.settings import PriceSettings, SpendSettings
+
+Purpose = Literal["scoring", "evaluation", "canary"]
+Unit = Literal["calls", "dollars"]
+
+DAY_MS: Final = 86_400_000
+MICRO: Final = 1_000_000
+WARN_AT: Final = 0.8
+
+_POTS: Mapping[Purpose, tuple[Purpose, ...]] = {
+    "scoring": ("scoring", "canary"),
+    "canary": ("scoring", "canary"),
+    "evaluation": ("evaluation",),
+}
+# Before a scorer has answered once its cost is unknown: a long trace and a long rationale.
+_FIRST_TOKENS = (16_000, 2_000)
+_CANARY_TOKENS = (50, 50)
+# The estimate follows the dearest of the last calls: one in a hundred of it is forgotten with each call.
+_KEPT = 0.99
+
+
+class SpendExhausted(MonitorError):
+    """The day's spend leaves no room for this now: it is put off."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Reservation:
+    """What was set aside for one use of a model."""
+
+    purpose: Purpose
+    scorer: str
+    day: int
+    calls: int
+    microdollars: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Usage:
+    """What a use of a model came to. Tokens are None where the endpoint reported none."""
+
+    calls: int
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Pot:
+    """What a day's pot holds and how much of it is gone, in one unit."""
+
+    name: Purpose
+    unit: Unit
+    limit: float
+    spent: float
+
+    @property
+    def share(self) -> float:
+        """How much of it is gone; 1 where it holds nothing."""
+        return self.spent / self.limit if self.limit > 0 else 1.0
+
+
+class Spending:
+    """The group's spend as this process sees it. Threads may share it.
+
+    Args:
+        ledger: where it stands.
+        settings: the limits.
+        models: scorer -> the model that it asks, of those that are judges.
+        clock: whose UTC day it is.
+        attempts: how many times a call may be sent, at most.
+        evaluates: whether evaluations are configured, which are given their share.
+    """
+
+    def __init__(
+        self,
+        ledger: Spend,
+        settings: SpendSettings,
+        models: Mapping[str, str],
+        clock: Clock,
+        *,
+        attempts: int,
+        evaluates: bool,
+    ) -> None:
+        self._ledger = ledger
+        self._settings = settings
+        self._models = models
+        self._clock = clock
+        self._attempts = attempts
+        self._share = settings.evaluation_share if evaluates else 0.0
+        self._lock = threading.Lock()
+        self._calls: dict[str, float] = {}
+        self._dearest: dict[str, float] = {}
+
+    def reserve(self, scorer: str, purpose: Purpose = "scoring", *, times: int = 1) -> Reservation:
+        """Set aside the most that `times` scores may cost, retries included.
+
+        Raises:
+            SpendExhausted: the pot has no room for it today.
+            LedgerUnavailable: the ledger does not answer.
+        """
+        calls, microdollars = self._estimate(scorer, purpose)
+        reservation = Reservation(
+            purpose=purpose,
+            scorer=scorer,
+            day=self._clock.now_ms() // DAY_MS,
+            calls=calls * times,
+            microdollars=microdollars * times,
+        )
+        most_calls, most_money = self._limits(purpose)
+        if most_calls is None and most_money is None:
+            # Nothing can be refused: only what it comes to is written.
+            return Reservation(purpose=purpose, scorer=scorer, day=reservation.day, calls=0, microdollars=0)
+        row = SpendRow(
+            day=reservation.day, purpose=purpose, calls=reservation.calls, microdollars=reservation.microdollars
+        )
+        if not self._ledger.reserve(row, _POTS[purpose], calls=most_calls, microdollars=most_money):
+            raise SpendExhausted(f"spend.per_day {self._settings.per_day} leaves no room for {purpose} of {scorer}")
+        return reservation
+
+    def settle(self, reservation: Reservation, usage: Usage) -> float:
+        """Put what it came to in the place of what was set aside; returns the dollars, 0 without a known price.
+
+        Raises:
+            LedgerUnavailable: the ledger does not answer; the reservation stays spent.
+        """
+        dollars = self._dollars(reservation.scorer, usage)
+        if usage.calls and reservation.purpose == "scoring":
+            self._learn(reservation.scorer, usage.calls, dollars)
+        self._ledger.add(
+            SpendRow(
+                day=reservation.day,
+                purpose=reservation.purpose,
+                calls=usage.calls - reservation.calls,
+                microdollars=ceil(dollars * MICRO) - reservation.microdollars,
+            )
+        )
+        return dollars
+
+    def reserve_evaluation(self, scorers: Collection[str], answers: int) -> list[Reservation]:
+        """Set aside the most that judging so many answers with these scorers may cost: all of it, or nothing.
+
+        Raises:
+            SpendExhausted: the pot has no room for it today.
+            LedgerUnavailable: the ledger does not answer.
+        """
+        made: list[Reservation] = []
+        try:
+            for scorer in sorted(scorers):
+                made += [self.reserve(scorer, "evaluation", times=answers)]
+        except SpendExhausted:
+            self.settle_evaluation(made, {})
+            raise
+        return made
+
+    def settle_evaluation(self, reservations: Sequence[Reservation], usages: Mapping[str, Usage]) -> None:
+        """Put what each model was used for in the place of what was set aside.
+
+        Raises:
+            LedgerUnavailable: the ledger does not answer; the reservations stay spent.
+        """
+        if not reservations:
+            return
+        dollars = sum(
+            _cost(self._settings.prices.get(model), usage.input_tokens or 0, usage.output_tokens or 0)
+            for model, usage in usages.items()
+        )
+        self._ledger.add(
+            SpendRow(
+                day=reservations[0].day,
+                purpose="evaluation",
+                calls=sum(usage.calls for usage in usages.values()) - sum(each.calls for each in reservations),
+                microdollars=ceil(dollars * MICRO) - sum(each.microdollars for each in reservations),
+            )
+        )
+
+    def pots(self) -> list[Pot]:
+        """The pots of today that have a limit.
+
+        Raises:
+            LedgerUnavailable: the ledger does not answer.
+        """
+        spent = {row.purpose: row for row in self._ledger.of_day(self._clock.now_ms() // DAY_MS)}
+        found = []
+        names: tuple[Purpose, ...] = ("scoring", "evaluation") if self._share else ("scoring",)
+        for name in names:
+            rows = [spent[each] for each in _POTS[name] if each in spent]
+            calls, money = self._limits(name)
+            if calls is not None:
+                found.append(Pot(name=name, unit="calls", limit=calls, spent=sum(row.calls for row in rows)))
+            if money is not None:
+                used = sum(row.microdollars for row in rows) / MICRO
+                found.append(Pot(name=name, unit="dollars", limit=money / MICRO, spent=used))
+        return found
+
+    def _limits(self, purpose: Purpose) -> tuple[int | None, int | None]:
+        """Calls and millionths of a dollar that the purpose's pot holds, None without a limit."""
+        limit = self._settings.limit
+        if limit is None:
+            return None, None
+        amount = limit.amount * (self._share if purpose == "evaluation" else 1 - self._share)
+        return (int(amount), None) if limit.unit == "calls" else (None, int(amount * MICRO))
+
+    def _estimate(self, scorer: str, purpose: Purpose) -> tuple[int, int]:
+        if purpose == "canary":
+            return 1, ceil(self._price_of(scorer, *_CANARY_TOKENS) * MICRO)
+        with self._lock:
+            calls = max(1.0, self._calls.get(scorer, 1.0))
+            dearest = self._dearest.get(scorer, self._price_of(scorer, *_FIRST_TOKENS))
+        return ceil(calls) * self._attempts, ceil(dearest * self._attempts * MICRO)
+
+    def _learn(self, scorer: str, calls: int, dollars: float) -> None:
+        with self._lock:
+            self._calls[scorer] = max(float(calls), self._calls.get(scorer, 1.0) * _KEPT)
+            if dollars > 0:
+                self._dearest[scorer] = max(dollars, self._dearest.get(scorer, 0.0) * _KEPT)
+
+    def _dollars(self, scorer: str, usage: Usage) -> float:
+        return self._price_of(scorer, usage.input_tokens or 0, usage.output_tokens or 0)
+
+    def _price_of(self, scorer: str, read: int, written: int) -> float:
+        return _cost(self._settings.prices.get(self._models.get(scorer, "")), read, written)
+
+
+def _cost(price: PriceSettings | None, read: int, written: int) -> float:
+    return 0.0 if price is None else (read * price.input + written * price.output) / MICRO
+
+
+def exhausted(pots: list[Pot]) -> list[Pot]:
+    """The pots of which at least 80 % are gone, the emptiest first."""
+    return sorted((pot for pot in pots if pot.share >= WARN_AT), key=lambda pot: -pot.share)

@@ -1,0 +1,230 @@
+"""The day's spend in the pipeline: what has no room is parked, nothing is asked beyond it, and nothing is lost."""
+
+from datetime import timedelta
+
+import pytest
+import requests
+
+from monitor.alerting import Alerting
+from monitor.alerts.settings import AlertSettings
+from monitor.clock import ManualClock
+from monitor.debt import debt_of
+from monitor.ledger.ledger import open_ledger
+from monitor.ledger.rows import SpendRow
+from monitor.pipeline.owed import work_off_parked
+from monitor.settings import PriceSettings, SpendSettings
+from monitor.spend_findings import spend_findings
+from monitor.spending import DAY_MS, SpendExhausted, Spending, Usage
+from scorers.errors import JudgeUnavailable
+
+PRICES = {"small": PriceSettings(input=1.0, output=10.0)}
+
+
+@pytest.fixture
+def ledger(tmp_path):
+    opened = open_ledger(f"sqlite:///{tmp_path / 'spend.db'}")
+    yield opened
+    opened.close()
+
+
+def _spending(ledger, per_day, *, share=0.25, attempts=1, evaluates=False, clock=None):
+    settings = SpendSettings(per_day=per_day, evaluation_share=share, prices=PRICES)
+    clock = clock or ManualClock(5 * DAY_MS)
+    return Spending(ledger.spend, settings, {"safety": "small"}, clock, attempts=attempts, evaluates=evaluates)
+
+
+def test_what_the_day_has_no_room_for_is_parked_and_judged_the_next_day(stage):
+    """Two calls a day: two of five traces are scored, two more tomorrow; nothing is asked twice."""
+    stage.spend = SpendSettings(per_day="2 calls")
+    for number in range(5):
+        stage.event(f"event {number}", partition=0)
+    _count_calls(stage)
+    stage.run()
+    assert stage.counts() == {("safe", "scored"): 2, ("safe", "parked"): 3, ("short", "scored"): 5}
+    effects = stage.effects(stage.open())
+    assert work_off_parked(effects, workers=3) == 0
+    stage.clock.advance(timedelta(days=1))
+    assert work_off_parked(effects, workers=3) == 2
+    assert stage.counts() == {("safe", "scored"): 4, ("safe", "parked"): 1, ("short", "scored"): 5}
+    judged = [call for call in stage.judged if call.startswith("safe")]
+    assert len(judged) == len(set(judged)) == 4
+
+
+def _count_calls(stage):
+    """Let each call of a judge count as one, as over HTTP."""
+    from dataclasses import replace
+
+    from scorers.suite import ScorerSuite
+
+    class Counting(ScorerSuite):
+        def score(self, scorer, trace):
+            outcome = super().score(scorer, trace)
+            return replace(outcome, calls=1) if outcome.scorer == "safe" else outcome
+
+    made = stage.suite
+    stage.suite = lambda: Counting(list(made()))
+
+
+def test_a_crash_after_a_reservation_leaves_it_spent(stage):
+    """Never over the limit: the call may have been made."""
+    stage.spend = SpendSettings(per_day="1 calls")
+    stage.scorers.pop("short")
+    stage.event("one")
+    with pytest.raises(Exception, match="add"):
+        stage.run(change=stage.killed_in("spend", "add", before=True))
+    stage.run()
+    assert stage.counts() == {("safe", "parked"): 1}
+
+
+def test_a_reservation_covers_the_retries_and_is_settled_by_what_was_sent(ledger):
+    """Four attempts at most, two made."""
+    spending = _spending(ledger, "10 calls", attempts=4)
+    reservation = spending.reserve("safety")
+    assert reservation.calls == 4
+    spending.settle(reservation, Usage(calls=2))
+    assert [pot.spent for pot in spending.pots()] == [2]
+
+
+def test_money_is_counted_by_the_models_price_and_the_estimate_learns(ledger):
+    """The first reservation is pessimistic; the next one follows the dearest call."""
+    spending = _spending(ledger, "$1")
+    first = spending.reserve("safety")
+    dollars = spending.settle(first, Usage(calls=1, input_tokens=1000, output_tokens=100))
+    assert dollars == pytest.approx(0.002)
+    assert spending.reserve("safety").microdollars == 2000 < first.microdollars
+    assert spending.pots()[0].spent == pytest.approx(0.004)
+
+
+def test_evaluations_have_a_pot_of_their_own_and_are_all_or_nothing(ledger):
+    """A quarter of 100 calls: 20 answers of one scorer fit, 10 more do not, and production is not touched by it."""
+    spending = _spending(ledger, "100 calls", evaluates=True)
+    reserved = spending.reserve_evaluation(["safety"], 20)
+    with pytest.raises(SpendExhausted):
+        spending.reserve_evaluation(["safety", "tone"], 5)
+    assert {pot.name: pot.spent for pot in spending.pots()} == {"scoring": 0, "evaluation": 20}
+    spending.settle_evaluation(reserved, {"small": Usage(calls=18, input_tokens=10, output_tokens=10)})
+    assert {pot.name: (pot.spent, pot.limit) for pot in spending.pots()} == {"scoring": (0, 75), "evaluation": (18, 25)}
+
+
+def test_without_a_limit_everything_is_allowed_and_written_down(ledger):
+    """The day's calls are known all the same."""
+    spending = _spending(ledger, None)
+    spending.settle(spending.reserve("safety"), Usage(calls=1, input_tokens=1000, output_tokens=0))
+    assert spending.pots() == []
+    assert ledger.spend.of_day(5) == [SpendRow(day=5, purpose="scoring", calls=1, microdollars=1000)]
+
+
+def test_a_pot_alerts_from_80_percent_and_pages_when_it_is_empty(ledger):
+    """79 of 100: nothing; 80: a ticket; 100: a page; the next day it is over."""
+    clock = ManualClock(5 * DAY_MS)
+    spending = _spending(ledger, "100 calls", clock=clock)
+
+    def finding(calls):
+        spending.settle(spending.reserve("canary", "canary"), Usage(calls=calls))
+        (found,) = spend_findings(spending.pots())
+        return found.bad, found.severity
+
+    assert finding(79) == (False, "ticket")
+    assert finding(1) == (True, "ticket")
+    assert finding(20) == (True, "page")
+    clock.advance(timedelta(days=1))
+    assert spend_findings(spending.pots())[0].bad is False
+
+
+def test_the_alert_fires_and_ends_in_the_alert_table(ledger):
+    """Through the same table as all alerts."""
+    import structlog
+
+    clock = ManualClock(5 * DAY_MS)
+    spending = _spending(ledger, "10 calls", clock=clock)
+    alerting = Alerting(ledger, [], AlertSettings(), structlog.get_logger(), spending.pots)
+    token = ledger.lease.acquire("leader", "me", 1e9, clock.now_ms())
+    spending.settle(spending.reserve("safety"), Usage(calls=9))
+    alerting.look(token, clock.now_ms())
+    (row,) = ledger.alerts.open_alerts()
+    assert (row.kind, row.state, row.severity) == ("spend_exhausted", "firing", "ticket")
+    clock.advance(timedelta(days=1))
+    alerting.look(token, clock.now_ms())
+    assert ledger.alerts.open_alerts() == []
+
+
+def test_the_debt_is_known_with_its_time_and_its_price(stage):
+    """Three verdicts owed at two in 15 minutes: 22.5 minutes; unknown is None and never 0."""
+    stage.sampling = stage.sampling.model_copy(update={"judge_calls_per_hour": 2, "min_rate": 1.0})
+    for number in range(5):
+        stage.event(f"event {number}")
+    stage.run()
+    ledger, now_ms = stage.open(), stage.clock.now_ms()
+    debt = debt_of(ledger, ["safe"], now_ms)
+    assert (debt.verdicts, debt.seconds, debt.dollars) == (3, 3 * 900 / 2, None)
+    ledger.spend.add(SpendRow(day=now_ms // DAY_MS, purpose="scoring", calls=4, microdollars=8_000_000))
+    assert debt_of(ledger, ["safe"], now_ms).dollars == pytest.approx(6.0)
+    assert debt_of(ledger, ["safe"], now_ms + 3_600_000).seconds is None
+    assert debt_of(ledger, ["other"], now_ms).verdicts == 0
+
+
+def test_parked_work_is_done_by_several_threads_newest_first_if_told(stage):
+    """All four judges wait for each other: one thread alone would never end."""
+    import threading
+
+    stage.sampling = stage.sampling.model_copy(update={"judge_calls_per_hour": 4, "min_rate": 1.0})
+    stage.scorers.pop("short")
+    for number in range(8):
+        stage.event(f"event {number}", timestamp_ms=stage.clock.now_ms() - 1000 + number)
+    stage.run()
+    stage.clock.advance(timedelta(minutes=61))
+    meeting = threading.Barrier(4, timeout=30)
+    owed = []
+    stage.scorer("safe", answer=lambda inputs: (owed.append(inputs["question"]), meeting.wait())[1] >= 0)
+    assert work_off_parked(stage.effects(stage.open()), workers=4, newest_first=True) == 4
+    parked = sorted(owed)
+    assert len(parked) == 4
+    assert stage.counts()["safe", "scored"] == 8
+
+
+class Down(JudgeUnavailable):
+    """An endpoint that answers nobody."""
+
+    def __init__(self) -> None:
+        super().__init__("HTTP 500", status=500)
+
+
+def test_where_every_worker_holds_a_poisoned_trace_the_canary_tells(stage):
+    """Four workers, four traces that the judge fails on, nobody else: error verdicts, as the canary is answered."""
+    canaries = []
+    stage.canary = lambda: canaries.append(1)
+
+    def answer(_inputs):
+        raise requests.exceptions.ConnectionError("refused")
+
+    stage.scorer("safe", answer=answer)
+    stage.scorers.pop("short")
+    for number in range(4):
+        stage.event(f"event {number}")
+    stage.run()
+    assert stage.counts() == {("safe", "scored"): 4}
+    assert {row.label for row in stage.open().figures.verdict_counts() if row.segment == "all"} == {"error"}
+    assert canaries
+    assert {row.purpose for row in stage.open().spend.of_day(stage.clock.now_ms() // DAY_MS)} == {"canary"}
+
+
+def test_an_endpoint_that_fails_for_all_gives_no_error_verdicts(stage):
+    """The canary fails as well: nothing is given up however often it is tried; when it comes back all are scored."""
+    tries = []
+
+    def canary():
+        raise Down
+
+    def answer(_inputs):
+        tries.append(1)
+        if len(tries) < 60:
+            raise requests.exceptions.ConnectionError("refused")
+        return True
+
+    stage.canary = canary
+    stage.scorer("safe", answer=answer)
+    stage.scorers.pop("short")
+    for number in range(3):
+        stage.event(f"event {number}")
+    stage.run()
+    assert {row.label for row in stage.open().figures.verdict_counts() if row.segment == "all"} == {"pass"}
