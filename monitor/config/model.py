@@ -98,6 +98,15 @@ class Config(BaseModel):
         return evaluation
 
     @model_validator(mode="after")
+    def _letters_can_be_redacted(self) -> Self:
+        if self.dead_letters.payload == "redacted" and not self.redaction.patterns:
+            raise ValueError(
+                "`dead_letters.payload: redacted` needs `redaction.patterns`, such as [email, phone, key]; "
+                "`reference` keeps nothing of the message"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _complete(self) -> Self:
         # The model is frozen for its users; here it is still being made.
         if self.source.group_id is None:
