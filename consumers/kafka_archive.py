@@ -67,6 +67,20 @@ def read_positions(settings: SourceSettings, wanted: Iterable[Position]) -> dict
     return found
 
 
+def bounds_of(settings: SourceSettings, topic: str) -> dict[int, tuple[int, int]]:
+    """Partition -> its first offset that is there, and the one after its last.
+
+    Raises:
+        SourceUnavailable: the cluster is away, or has no such topic.
+    """
+    timeout_ms = milliseconds(settings.request_timeout)
+    with _consumer(settings) as consumer:
+        partitions = _partitions(consumer, topic)
+        first = consumer.beginning_offsets(partitions, timeout_ms=timeout_ms)
+        ends = consumer.end_offsets(partitions, timeout_ms=timeout_ms)
+    return {each.partition: (first[each], ends[each]) for each in partitions}
+
+
 @contextmanager
 def _consumer(settings: SourceSettings) -> Iterator[Any]:
     consumer = connect(

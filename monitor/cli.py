@@ -279,6 +279,37 @@ def replay(
             Console(highlight=False).print(*summary_lines(summary), sep="\n")
 
 
+@app.command()
+def reset(
+    config: ConfigFiles,
+    *,
+    to: Annotated[str, typer.Option(metavar="beginning|end|OFFSET", help="Where to go on from.")],
+    partition: Annotated[int | None, typer.Option(min=0, help="Only this partition; all of them if left out.")] = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+) -> None:
+    """Set the positions of the topic anew, in the ledger and in Kafka, after it was made anew or cut.
+
+    The ledger's counts stay. What is passed over is neither received nor lost; what is read again repeats no effect.
+
+    Example: `tracewatch reset -c tracewatch.yaml --to beginning`
+    """
+    loaded = _load(config)
+    from monitor.commands.reset import plan_reset, reset_table  # noqa: PLC0415 - kafka takes a while to import
+    from monitor.commands.reset import reset as set_anew  # noqa: PLC0415
+    from monitor.ledger import open_ledger  # noqa: PLC0415 - sqlalchemy takes a while to import
+
+    ledger = open_ledger(loaded.ledger.url.get_secret_value())
+    try:
+        steps = plan_reset(loaded.source, ledger.positions, to, partition)
+        Console(highlight=False).print(reset_table(loaded.source.topic, steps))
+        if not yes:
+            _ask("set these positions?")
+        set_anew(loaded.source, ledger.positions, steps)
+    finally:
+        ledger.close()
+    typer.echo(f"group {loaded.source.group_id} goes on from the new positions")
+
+
 @app.command("dead-letters")
 def dead_letters(
     config: ConfigFiles,
@@ -343,6 +374,15 @@ def _load(paths: list[Path]) -> "Config":
     from monitor.config import load_config  # noqa: PLC0415 - half of the packages come with it
 
     return load_config(paths, os.environ)
+
+
+def _ask(question: str) -> None:
+    """Go on after a yes; nobody to ask is a wrong command line, and a no is an answer."""
+    if not sys.stdin.isatty():
+        _errors().print("nobody is there to be asked: give --yes", style="red", markup=False)
+        raise typer.Exit(WRONG)
+    if not typer.confirm(question):
+        raise typer.Exit(NO)
 
 
 def _wanted(

@@ -1,4 +1,4 @@
-"""Dead letters taken in again after a fix, on a real daemon and a real Kafka: every event once, whatever is repeated."""
+"""Dead letters taken in again after a fix, on real parts: every event counts once, whatever is repeated."""
 
 import json
 from collections import Counter

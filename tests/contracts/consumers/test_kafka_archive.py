@@ -2,7 +2,6 @@
 
 import pytest
 
-from consumers.dead_letters import dead_letter
 from consumers.errors import SourceUnavailable
 from consumers.kafka_archive import read_positions, read_topic
 from consumers.kafka_dead_letters import KafkaDeadLetters
@@ -124,19 +123,3 @@ def test_a_reference_finds_its_original_and_no_other_message_at_its_place(settin
     whole = first.with_original(originals[first.position])
     assert (whole.message.value, whole.message.key, whole.message.headers) == (b"original", b"\xfe", (("h", b"\xff"),))
     assert not second.is_original(originals[second.position])
-
-
-def test_a_cut_letter_says_what_the_original_was(settings):
-    """Size and hash are those of the whole message, whatever the letter holds of it."""
-    from consumers.dead_letters import cut_letter
-
-    original = Message(topic="t", partition=0, offset=0, timestamp_ms=0, key=b"k", value=b"x" * 1000)
-    for contents in (LetterContents(), LetterContents(payload="redacted", redact=lambda value: value)):
-        made = cut_letter(dead_letter(original, "too_large", "", contents), original, 10)
-        read = replayable(Message(topic="d", partition=0, offset=0, timestamp_ms=0, **_fields(made)))
-        assert (read.kept, read.size, read.message.value) == ("cut", 1000, b"x" * 10)
-        assert read.is_original(original)
-
-
-def _fields(letter):
-    return {"key": letter.key, "value": letter.value, "headers": letter.headers}

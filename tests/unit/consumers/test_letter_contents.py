@@ -4,11 +4,20 @@ import json
 
 import pytest
 
-from consumers.dead_letters import DETAIL_HEADER, DIGEST_HEADER, PAYLOAD_HEADER, REASON_HEADER, SIZE_HEADER, dead_letter
+from consumers.dead_letters import (
+    DETAIL_HEADER,
+    DIGEST_HEADER,
+    PAYLOAD_HEADER,
+    REASON_HEADER,
+    SIZE_HEADER,
+    cut_letter,
+    dead_letter,
+)
 from consumers.decoding import decode
 from consumers.errors import InvalidEvent
 from consumers.letter_contents import REPLAY_HEADER, REPLAY_REASON_HEADER, LetterContents
 from consumers.messages import Message
+from consumers.replayable import replayable
 from consumers.settings import DecodingLimits
 from monitor.traces.redaction import Redaction, RedactionSettings
 
@@ -119,3 +128,13 @@ def test_a_reference_has_nothing_of_the_message_but_the_mark_of_a_replay():
     assert {name for name, _ in letter.headers} == {REPLAY_HEADER, REPLAY_REASON_HEADER, *own}
     forged = ((REPLAY_HEADER, b"my secret"), (REPLAY_REASON_HEADER, b"Another secret"))
     assert "secret" not in repr(letters_of(b"{}", REFERENCE, headers=forged))
+
+
+def test_a_cut_letter_says_what_the_original_was():
+    """Size and hash are those of the whole message, whatever the letter holds of it."""
+    original = Message(topic="t", partition=0, offset=0, timestamp_ms=0, key=b"k", value=b"x" * 1000)
+    for contents in (LetterContents(), LetterContents(payload="redacted", redact=lambda value: value)):
+        made = cut_letter(dead_letter(original, "too_large", "", contents), original, 10)
+        read = replayable(Message(topic="d", partition=0, offset=0, timestamp_ms=0, **key=made.key, value=made.value, headers=made.headers))
+        assert (read.kept, read.size, read.message.value) == ("cut", 1000, b"x" * 10)
+        assert read.is_original(original)
