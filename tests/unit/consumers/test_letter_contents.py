@@ -135,6 +135,7 @@ def test_a_cut_letter_says_what_the_original_was():
     original = Message(topic="t", partition=0, offset=0, timestamp_ms=0, key=b"k", value=b"x" * 1000)
     for contents in (LetterContents(), LetterContents(payload="redacted", redact=lambda value: value)):
         made = cut_letter(dead_letter(original, "too_large", "", contents), original, 10)
-        read = replayable(Message(topic="d", partition=0, offset=0, timestamp_ms=0, **key=made.key, value=made.value, headers=made.headers))
+        place = {"topic": "d", "partition": 0, "offset": 0, "timestamp_ms": 0}
+        read = replayable(Message(**place, key=made.key, value=made.value, headers=made.headers))
         assert (read.kept, read.size, read.message.value) == ("cut", 1000, b"x" * 10)
         assert read.is_original(original)
