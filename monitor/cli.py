@@ -280,6 +280,40 @@ def replay(
 
 
 @app.command()
+def explain(
+    config: ConfigFiles,
+    trace_id: Annotated[str, typer.Argument(metavar="TRACE_ID", help="MLflow's id, or the application's own.")],
+    *,
+    content: Annotated[
+        bool, typer.Option("--content", help="Show rationales and errors too: they may quote customers.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Tell one trace's whole story: where it came from, each decision and why, each verdict or why there is none.
+
+    Exit 1 if the ledger knows nothing of it; then what that may mean is shown.
+
+    Example: `tracewatch explain -c tracewatch.yaml order-17`
+    """
+    loaded = _load(config)
+    from monitor.commands.explain import explain as story_of  # noqa: PLC0415 - mlflow takes seconds to import
+    from monitor.commands.explain import story_json, story_lines  # noqa: PLC0415
+    from monitor.ledger import open_ledger  # noqa: PLC0415
+
+    ledger = open_ledger(loaded.ledger.url.get_secret_value())
+    try:
+        story = story_of(loaded, ledger, trace_id, with_content=content)
+    finally:
+        ledger.close()
+    if as_json:
+        typer.echo(json.dumps(story_json(story, loaded)))
+    else:
+        Console(highlight=False).print(*story_lines(story, loaded), sep="\n")
+    if not story.known:
+        raise typer.Exit(NO)
+
+
+@app.command()
 def reset(
     config: ConfigFiles,
     *,
