@@ -11,6 +11,7 @@ from monitor.alerts.alert import Alert, Finding, next_alert
 from monitor.alerts.settings import AlertSettings, Severity
 from monitor.ledger.ledger import Ledger
 from monitor.ledger.rows import AlertRow, ComparisonRow, LeaseToken, PassRate
+from monitor.stream_findings import STREAM_KINDS, StreamFindings
 
 _EXAMPLES = 3
 
@@ -91,6 +92,7 @@ class Alerting:
         self._watched = tuple(watched)
         self._settings = settings
         self._log = log
+        self._stream = StreamFindings(ledger, settings)
 
     def look(self, token: LeaseToken, now_ms: int) -> None:
         """Look once.
@@ -103,7 +105,9 @@ class Alerting:
         rates = self._ledger.figures.pass_rates(since_ms)
         findings = production_findings(rates, self._watched, self._settings.min_verdicts)
         findings += candidate_findings(self._ledger.evaluations.comparisons(), self._watched)
-        current = {(row.kind, row.scorer, row.segment): row for row in self._ledger.alerts.open_alerts()}
+        open_rows = self._ledger.alerts.open_alerts()
+        findings += self._stream.look(open_rows, now_ms)
+        current = {(row.kind, row.scorer, row.segment): row for row in open_rows}
         for finding in findings:
             row = current.get(finding.subject)
             before = None if row is None else _alert(row)
@@ -118,7 +122,7 @@ class Alerting:
     def _resolve_unwatched(self, open_rows: Iterable[AlertRow], token: LeaseToken, now_ms: int) -> None:
         """End alerts of scorers that the configuration no longer watches: no finding ever will."""
         for row in open_rows:
-            if not any(each.watches(row.kind, row.scorer) for each in self._watched):
+            if row.kind not in STREAM_KINDS and not any(each.watches(row.kind, row.scorer) for each in self._watched):
                 before = _alert(row)
                 after = replace(before, state="resolved", resolved_ms=now_ms)
                 self._ledger.alerts.save(_row(after), token)

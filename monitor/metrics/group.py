@@ -64,6 +64,7 @@ class GroupFigures:
         jobs: job -> its times.
         accounted: (scorer, outcome) -> events.
         unaccounted: scorer -> events received minus those accounted for, 0 included.
+        lost: topic -> events that the stream's retention deleted unread, 0 included.
         evidence: (scorer, segment) -> evidence of a regression, alarm at 1.
         detectable_drop: (scorer, segment) -> smallest fall of the pass rate that would be found.
     """
@@ -76,6 +77,7 @@ class GroupFigures:
     jobs: Mapping[str, JobFigure] = field(default_factory=dict)
     accounted: Mapping[tuple[str, str], int] = field(default_factory=dict)
     unaccounted: Mapping[str, int] = field(default_factory=dict)
+    lost: Mapping[str, int] = field(default_factory=dict)
     evidence: Mapping[tuple[str, str], float] = field(default_factory=dict)
     detectable_drop: Mapping[tuple[str, str], float] = field(default_factory=dict)
 
@@ -162,6 +164,7 @@ def _samples(figures: GroupFigures) -> Iterator[tuple[str, Samples]]:
     yield "job_deadline_timestamp_seconds", _labelled(((name,), job.deadline_s) for name, job in jobs)
     yield "events_accounted", _labelled(figures.accounted.items())
     yield "events_unaccounted", _labelled(((scorer,), events) for scorer, events in figures.unaccounted.items())
+    yield "events_lost_to_retention", _labelled(((topic,), events) for topic, events in figures.lost.items())
 
 
 def _labelled(values: Iterable[tuple[tuple[str, ...], float | None]]) -> Samples:
