@@ -39,15 +39,30 @@ def delete_before(settings, partition, offset):
 def test_a_topic_is_read_once_up_to_its_end_as_it_was(settings, publish):
     """What is published meanwhile is not read: a replay into the same topic comes to an end."""
     for partition in (0, 2):
-        publish([b"%d" % number for number in range(50)], partition, key=b"k", headers=[("h", b"1")])
+        publish([b"%d" % number for number in range(45)], partition, key=b"k", headers=[("h", b"1")])
     found = []
     for message in read_topic(settings, settings.topic):
         found.append(message)
         if len(found) == 1:
             publish([b"later"] * 5)
-    assert [message.value for message in found if message.partition == 0] == [b"%d" % number for number in range(50)]
-    assert len(found) == 100
+    assert [message.value for message in found if message.partition == 0] == [b"%d" % number for number in range(45)]
+    assert len(found) == 90
     assert (found[0].key, found[0].headers) == (b"k", (("h", b"1"),))
+
+
+def test_a_fetch_that_brings_more_than_was_there_at_the_start_is_cut(settings, publish):
+    """One fetch may bring what was asked for and what came later."""
+    from kafka import TopicPartition
+
+    from consumers import kafka_archive
+
+    publish([b"%d" % number for number in range(9)])
+    partition = TopicPartition(settings.topic, 0)
+    with kafka_archive._consumer(settings) as consumer:
+        consumer.assign([partition])
+        consumer.seek(partition, 0)
+        found = [message.offset for message in kafka_archive._read_up_to(consumer, {partition: 7}, settings)]
+    assert found == list(range(7))
 
 
 def test_an_empty_topic_and_an_emptied_one_have_nothing_and_hang_nobody(settings, publish):
