@@ -138,7 +138,7 @@ def story_of(asked_for: str, evidence: Evidence, asked: Asked) -> Story:
             Watermark(topic=each.topic, partition=each.partition, next_offset=each.next_offset, lost=each.lost)
             for each in evidence.positions
         ),
-        notes=tuple(_notes(evidence, origin)),
+        notes=tuple(_notes(evidence, origin, budgeted=asked.sampling.judge_calls_per_hour is not None)),
     )
 
 
@@ -296,9 +296,11 @@ def _verdict(row: VerdictRow, *, with_content: bool) -> VerdictStory:
     )
 
 
-def _notes(evidence: Evidence, origin: Origin | None) -> list[str]:
+def _notes(evidence: Evidence, origin: Origin | None, *, budgeted: bool) -> list[str]:
     if origin is None:
+        scaled = "The budget of its minute may have lowered the probabilities of judges, down to sampling.min_rate."
         return [
+            *([scaled] if budgeted else []),
             "The ledger does not know this trace. One of these is so:",
             "- its event is not polled yet: its offset is at or beyond the watermark of its partition",
             "- sampling left it out for every scorer and the dataset: no row is kept of such a trace",

@@ -165,6 +165,9 @@ def test_an_unknown_trace_is_told_with_what_sampling_would_say_and_what_that_may
     assert [(each.topic, each.partition, each.next_offset) for each in story.watermarks] == [("traces", 0, 7)]
     for meaning in ("not polled", "left it out", "evaluation", "dead-letter", "retention"):
         assert any(meaning in note for note in story.notes)
+    assert not any("budget" in note for note in story.notes)
+    budgeted = explain(config_of(sampling={"judge_calls_per_hour": 5}), ledger, "nobody")
+    assert any("budget of its minute" in note for note in budgeted.notes)
 
 
 def test_a_verdict_that_has_outlived_its_trace_still_tells(ledger: Ledger) -> None:
