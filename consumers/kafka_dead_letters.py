@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from consumers.dead_letters import TRUNCATED_HEADER, DeadLetter, dead_letter
+from consumers.dead_letters import DeadLetter, cut_letter, dead_letter
 from consumers.errors import MessageRefused
 from consumers.kafka_producer import ReliableProducer
 from consumers.kafka_topics import create_topic, describe_topic
+from consumers.letter_contents import RAW, LetterContents
 
 if TYPE_CHECKING:
     from consumers.messages import Message
@@ -24,7 +24,8 @@ class KafkaDeadLetters:
     Threads may share it: one letter is on its way at a time.
     """
 
-    def __init__(self, settings: SourceSettings) -> None:
+    def __init__(self, settings: SourceSettings, contents: LetterContents = RAW) -> None:
+        self._contents = contents
         self._topic = settings.dead_letters
         self._connection = settings.connection()
         self._topic_is_there = False
@@ -42,16 +43,15 @@ class KafkaDeadLetters:
                 the topic is missing and the cluster refuses to create it.
             MessageRefused: the topic does not take even the cut letter.
         """
-        letter = dead_letter(message, reason, detail)
+        letter = dead_letter(message, reason, detail, self._contents)
         with self._sending:
             self._see_to_the_topic()
             try:
                 self._deliver(letter)
             except MessageRefused:
-                if message.value is None or len(message.value) <= _KEPT_BYTES:
+                if letter.value is None or len(letter.value) <= _KEPT_BYTES:
                     raise
-                size = (TRUNCATED_HEADER, str(len(message.value)).encode())
-                self._deliver(replace(letter, value=message.value[:_KEPT_BYTES], headers=(*letter.headers, size)))
+                self._deliver(cut_letter(letter, message, _KEPT_BYTES))
 
     def flush(self) -> None:
         """Return once nothing is on its way."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from kafka import KafkaProducer
 
@@ -11,10 +11,13 @@ from consumers.kafka_connection import connect, kafka_border
 from consumers.settings import SourceSettings, milliseconds
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
 # The broker's own limit decides what is too large, not the client's guess at it.
 _MAX_REQUEST_BYTES = 128 * 1024 * 1024
+_HEAVY = 16 * 1024 * 1024
+
+T = TypeVar("T")
 
 
 class ReliableProducer:
@@ -86,13 +89,15 @@ class ReliableProducer:
         }
 
 
-def chunks_of(lines: Iterator[bytes], size: int) -> Iterator[list[bytes]]:
-    """Lists of up to `size` lines."""
-    chunk: list[bytes] = []
-    for line in lines:
-        chunk.append(line)
-        if len(chunk) == size:
+def chunks_of(items: Iterable[T], size: int, weight: Callable[[T], int] = lambda _item: 0) -> Iterator[list[T]]:
+    """Lists of up to `size` items, or of fewer once their weights exceed 16 Mi."""
+    chunk: list[T] = []
+    heavy = 0
+    for item in items:
+        chunk.append(item)
+        heavy += weight(item)
+        if len(chunk) == size or heavy > _HEAVY:
             yield chunk
-            chunk = []
+            chunk, heavy = [], 0
     if chunk:
         yield chunk

@@ -31,7 +31,7 @@ def create_topic(options: Mapping[str, Any], name: str, partitions: int, *, time
     Raises:
         SourceUnavailable: the cluster cannot be reached, or refuses.
     """
-    with _admin(options, timeout_s) as admin:
+    with admin_client(options, timeout_s) as admin:
         try:
             admin.create_topics(
                 {name: {"num_partitions": partitions, "replication_factor": -1}}, timeout_ms=int(timeout_s * 1000)
@@ -47,7 +47,7 @@ def describe_topic(options: Mapping[str, Any], name: str, *, timeout_s: float = 
     Raises:
         SourceUnavailable: the cluster cannot be reached, or refuses.
     """
-    with _admin(options, timeout_s) as admin:
+    with admin_client(options, timeout_s) as admin:
         try:
             described = admin.describe_topics([name])
         except UnknownTopicOrPartitionError:
@@ -59,7 +59,8 @@ def describe_topic(options: Mapping[str, Any], name: str, *, timeout_s: float = 
 
 
 @contextmanager
-def _admin(options: Mapping[str, Any], timeout_s: float) -> Iterator[Any]:
+def admin_client(options: Mapping[str, Any], timeout_s: float) -> Iterator[Any]:
+    """The library's admin client for the length of a block, behind the border."""
     # The client demands a request timeout below its idle limit, and above none.
     milliseconds = max(1000, int(timeout_s * 1000))
     limits = {"bootstrap_timeout_ms": milliseconds, "request_timeout_ms": milliseconds}

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from consumers.dead_letters import DeadLetter, dead_letter
 from consumers.errors import SourceFailed, SourceUnavailable
+from consumers.letter_contents import RAW, LetterContents
 from consumers.messages import Message, TopicPartition
 from consumers.source import PolledBatch
 
@@ -171,7 +172,8 @@ class MemorySource:
 class MemoryDeadLetters:
     """A `DeadLetterQueue` that keeps its letters in `letters`; `away` plays an outage: set it to its cause."""
 
-    def __init__(self) -> None:
+    def __init__(self, contents: LetterContents = RAW) -> None:
+        self._contents = contents
         self.letters: list[DeadLetter] = []
         self.away: str | None = None
 
@@ -179,7 +181,7 @@ class MemoryDeadLetters:
         """Keep the letter. Raises `SourceUnavailable` during an outage."""
         if self.away is not None:
             raise SourceUnavailable(self.away)
-        self.letters.append(dead_letter(message, reason, detail))
+        self.letters.append(dead_letter(message, reason, detail, self._contents))
 
     def flush(self) -> None:
         """Nothing is ever on its way."""

@@ -13,8 +13,10 @@ from monitor.ledger.ledger import Ledger
 from monitor.ledger.rows import AlertRow, ComparisonRow, LeaseToken, PassRate
 from monitor.spend_findings import SPEND, spend_findings
 from monitor.spending import Pot
+from monitor.stream_findings import STREAM_KINDS, StreamFindings
 
 _EXAMPLES = 3
+_OF_NO_SCORER = STREAM_KINDS | {SPEND}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,6 +101,7 @@ class Alerting:
         self._watched = tuple(watched)
         self._settings = settings
         self._log = log
+        self._stream = StreamFindings(ledger, settings)
 
     def look(self, token: LeaseToken, now_ms: int) -> None:
         """Look once.
@@ -112,7 +115,9 @@ class Alerting:
         findings = production_findings(rates, self._watched, self._settings.min_verdicts)
         findings += candidate_findings(self._ledger.evaluations.comparisons(), self._watched)
         findings += spend_findings(self._pots())
-        current = {(row.kind, row.scorer, row.segment): row for row in self._ledger.alerts.open_alerts()}
+        open_rows = self._ledger.alerts.open_alerts()
+        findings += self._stream.look(open_rows, now_ms)
+        current = {(row.kind, row.scorer, row.segment): row for row in open_rows}
         for finding in findings:
             row = current.get(finding.subject)
             before = None if row is None else _alert(row)
@@ -127,7 +132,9 @@ class Alerting:
     def _resolve_unwatched(self, open_rows: Iterable[AlertRow], token: LeaseToken, now_ms: int) -> None:
         """End alerts of scorers that the configuration no longer watches: no finding ever will."""
         for row in open_rows:
-            if row.kind != SPEND and not any(each.watches(row.kind, row.scorer) for each in self._watched):
+            if row.kind in _OF_NO_SCORER:
+                continue
+            if not any(each.watches(row.kind, row.scorer) for each in self._watched):
                 before = _alert(row)
                 after = replace(before, state="resolved", resolved_ms=now_ms)
                 self._ledger.alerts.save(_row(after), token)

@@ -16,6 +16,7 @@ from monitor.evaluation.errors import CandidateUnavailable, EvaluatorFailed
 from scorers.errors import JudgeUnavailable, ScorerError
 
 if TYPE_CHECKING:
+    from monitor.commands.replay import Wanted
     from monitor.config import Config
 
 NO: Final = 1
@@ -46,6 +47,9 @@ ConfigFiles = Annotated[
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output, and nothing else.")]
 FailOnRegression = Annotated[bool, typer.Option("--fail-on-regression", help="Exit 1 if a candidate regressed.")]
+Reasons = Annotated[list[str] | None, typer.Option(metavar="SLUG", help="Only letters with this reason; may repeat.")]
+Since = Annotated[str | None, typer.Option(metavar="TIME", help="From then on: ISO 8601, or 2h for 2 hours ago.")]
+Until = Annotated[str | None, typer.Option(metavar="TIME", help="Before then, written in the same way.")]
 
 
 def main() -> NoReturn:
@@ -228,6 +232,150 @@ def publish(
 
 
 @app.command()
+def replay(
+    config: ConfigFiles,
+    source: Annotated[
+        str, typer.Argument(metavar="SOURCE", help="A dead-letter topic, an archive file, or the stream's own topic.")
+    ],
+    *,
+    reason: Reasons = None,
+    since: Since = None,
+    until: Until = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Send at most so many.")] = None,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Also what would be a dead letter again, and what was replayed before.")
+    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be sent, and send nothing.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Take messages in again after a fix; each gets the header `tracewatch-replay` with its first position.
+
+    Doing it twice doubles nothing: what is known by its trace id is counted as a duplicate.
+
+    Example: `tracewatch replay -c tracewatch.yaml traces.dead-letter --reason too_large --dry-run`
+
+    Example, a stretch of the stream itself: `tracewatch replay -c tracewatch.yaml traces --since 2h --until 1h`
+    """
+    loaded = _load(config)
+    from functools import partial  # noqa: PLC0415
+
+    from monitor.clock import SystemClock  # noqa: PLC0415
+    from monitor.commands.letter_tables import summary_lines  # noqa: PLC0415
+    from monitor.commands.replay import Replay, ReplaySummary, messages_of  # noqa: PLC0415 - kafka is slow to import
+    from monitor.daemon import assembly  # noqa: PLC0415
+
+    wanted = _wanted(reason, since, until, limit=limit, everything=everything)
+    summary = ReplaySummary(source=source, topic=loaded.source.topic, dry_run=dry_run)
+    decode = partial(assembly.decode_with, loaded.source, SystemClock())
+    work = Replay(loaded.source, decode, partial(assembly.is_ours, loaded.source.where), wanted, summary)
+    messages = messages_of(loaded.source, source, wanted)
+    try:
+        with _errors().status(f"reading {source}") as shown:
+            work.run(messages, lambda found: shown.update(f"{found:,} messages of {source}"))
+    finally:
+        if as_json:
+            typer.echo(json.dumps(summary.as_json()))
+        else:
+            Console(highlight=False).print(*summary_lines(summary), sep="\n")
+
+
+@app.command()
+def explain(
+    config: ConfigFiles,
+    trace_id: Annotated[str, typer.Argument(metavar="TRACE_ID", help="MLflow's id, or the application's own.")],
+    *,
+    content: Annotated[
+        bool, typer.Option("--content", help="Show rationales and errors too: they may quote customers.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Tell one trace's whole story: where it came from, each decision and why, each verdict or why there is none.
+
+    Exit 1 if the ledger knows nothing of it; then what that may mean is shown.
+
+    Example: `tracewatch explain -c tracewatch.yaml order-17`
+    """
+    loaded = _load(config)
+    from monitor.commands.explain import explain as story_of  # noqa: PLC0415 - mlflow takes seconds to import
+    from monitor.commands.explain import story_json, story_lines  # noqa: PLC0415
+    from monitor.ledger import open_ledger  # noqa: PLC0415
+
+    ledger = open_ledger(loaded.ledger.url.get_secret_value())
+    try:
+        story = story_of(loaded, ledger, trace_id, with_content=content)
+    finally:
+        ledger.close()
+    if as_json:
+        typer.echo(json.dumps(story_json(story, loaded)))
+    else:
+        Console(highlight=False).print(*story_lines(story, loaded), sep="\n")
+    if not story.known:
+        raise typer.Exit(NO)
+
+
+@app.command()
+def reset(
+    config: ConfigFiles,
+    *,
+    to: Annotated[str, typer.Option(metavar="beginning|end|OFFSET", help="Where to go on from.")],
+    partition: Annotated[int | None, typer.Option(min=0, help="Only this partition; all of them if left out.")] = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+) -> None:
+    """Set the positions of the topic anew, in the ledger and in Kafka, after it was made anew or cut.
+
+    The ledger's counts stay. What is passed over is neither received nor lost; what is read again repeats no effect.
+
+    Example: `tracewatch reset -c tracewatch.yaml --to beginning`
+    """
+    loaded = _load(config)
+    from monitor.commands.reset import plan_reset, reset_table  # noqa: PLC0415 - kafka takes a while to import
+    from monitor.commands.reset import reset as set_anew  # noqa: PLC0415
+    from monitor.ledger import open_ledger  # noqa: PLC0415 - sqlalchemy takes a while to import
+
+    ledger = open_ledger(loaded.ledger.url.get_secret_value())
+    try:
+        steps = plan_reset(loaded.source, ledger.positions, to, partition)
+        Console(highlight=False).print(reset_table(loaded.source.topic, steps))
+        if not yes:
+            _ask("set these positions?")
+        set_anew(loaded.source, ledger.positions, steps)
+    finally:
+        ledger.close()
+    typer.echo(f"group {loaded.source.group_id} goes on from the new positions")
+
+
+@app.command("dead-letters")
+def dead_letters(
+    config: ConfigFiles,
+    *,
+    reason: Reasons = None,
+    since: Since = None,
+    until: Until = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print each letter as a line of an archive, which `replay` takes.")
+    ] = False,
+) -> None:
+    """Show how many dead letters there are, by reason; or write them to an archive.
+
+    Example: `tracewatch dead-letters -c tracewatch.yaml --since 7d --json > letters.jsonl`
+    """
+    loaded = _load(config)
+    from consumers.archive_file import archive_line  # noqa: PLC0415
+    from consumers.replayable import replayable  # noqa: PLC0415
+    from monitor.commands.letter_tables import letter_table  # noqa: PLC0415
+    from monitor.commands.replay import messages_of  # noqa: PLC0415 - kafka is slow to import
+
+    wanted = _wanted(reason, since, until)
+    found = messages_of(loaded.source, loaded.source.dead_letters, wanted)
+    letters = (message for message in found if wanted.takes(replayable(message)))
+    if not as_json:
+        Console(highlight=False).print(letter_table(letters))
+        return
+    for letter in letters:
+        typer.echo(archive_line(letter))
+
+
+@app.command()
 def status(config: ConfigFiles) -> None:
     """Show what the daemon knows: positions, accounting, pass rates, alerts, dataset, jobs and comparisons.
 
@@ -260,6 +408,37 @@ def _load(paths: list[Path]) -> "Config":
     from monitor.config import load_config  # noqa: PLC0415 - half of the packages come with it
 
     return load_config(paths, os.environ)
+
+
+def _ask(question: str) -> None:
+    """Go on after a yes; nobody to ask is a wrong command line, and a no is an answer."""
+    if not sys.stdin.isatty():
+        _errors().print("nobody is there to be asked: give --yes", style="red", markup=False)
+        raise typer.Exit(WRONG)
+    if not typer.confirm(question):
+        raise typer.Exit(NO)
+
+
+def _wanted(
+    reasons: list[str] | None,
+    since: str | None,
+    until: str | None,
+    *,
+    limit: int | None = None,
+    everything: bool = False,
+) -> "Wanted":
+    from monitor.clock import SystemClock  # noqa: PLC0415
+    from monitor.commands.moments import moment_ms  # noqa: PLC0415
+    from monitor.commands.replay import Wanted  # noqa: PLC0415 - kafka takes a while to import
+
+    now_ms = SystemClock().now_ms()
+    return Wanted(
+        reasons=frozenset(reasons or ()),
+        since_ms=moment_ms("--since", since, now_ms),
+        until_ms=moment_ms("--until", until, now_ms),
+        limit=limit,
+        everything=everything,
+    )
 
 
 def _only_candidate(config: "Config") -> str | None:

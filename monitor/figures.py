@@ -1,5 +1,6 @@
 """What the ledger says of the whole group, as the metrics show it."""
 
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -8,7 +9,7 @@ from typing import Any, Literal
 from monitor.clock import Clock
 from monitor.debt import debt_of
 from monitor.ledger.ledger import Ledger
-from monitor.ledger.rows import ComparisonRow, JobRow
+from monitor.ledger.rows import ComparisonRow, JobRow, PositionRow
 from monitor.metrics import CandidateFigure, GroupFigures, JobFigure, PassRateFigure
 from monitor.spending import Pot
 
@@ -65,12 +66,20 @@ class FigureReader:
             accounted=accounted,
             debt=debt_of(ledger, self.scorers, self.clock.now_ms()),
             pots=list(self.pots()),
+            lost=_lost(ledger.positions.all()),
             unaccounted={scorer: off.get(scorer, 0) for scorer, _ in accounted},
         )
 
     def _job(self, row: JobRow) -> JobFigure:
         last_s = None if row.last_success_ms is None else row.last_success_ms / 1000
         return JobFigure(last_success_s=last_s, deadline_s=self.deadline_s(row.job, last_s))
+
+
+def _lost(positions: Iterable[PositionRow]) -> Mapping[str, int]:
+    lost: Counter[str] = Counter()
+    for row in positions:
+        lost[row.topic] += row.lost
+    return lost
 
 
 def _candidates(comparisons: Iterable[ComparisonRow]) -> Iterable[CandidateFigure]:

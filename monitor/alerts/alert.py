@@ -7,7 +7,14 @@ from typing import Any, Literal
 
 from monitor.alerts.settings import Severity
 
-AlertKind = Literal["production_regression", "candidate_regression", "spend_exhausted"]
+AlertKind = Literal[
+    "production_regression",
+    "candidate_regression",
+    "accounting_mismatch",
+    "lost_to_retention",
+    "dead_letters",
+    "spend_exhausted",
+]
 AlertState = Literal["pending", "firing", "resolved"]
 
 
@@ -15,7 +22,7 @@ AlertState = Literal["pending", "firing", "resolved"]
 class Alert:
     """One alert of a (kind, scorer, segment). Times are ms since the epoch; `details` is JSON for people to read.
 
-    For a candidate regression the segment is `version=NAME`.
+    For a candidate regression the segment is `version=NAME`. What is about no scorer has an empty one.
     """
 
     id: str

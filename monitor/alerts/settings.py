@@ -31,4 +31,10 @@ class AlertSettings(BaseModel):
     pass_rate_for: Duration = Field(
         timedelta(minutes=5), description="How long a pass rate stays below its target before the alert fires."
     )
+    dead_letter_share: float = Field(
+        0.01, gt=0, le=1, description="Share of dead letters among the events received that is told."
+    )
+    dead_letter_window: Duration = Field(
+        timedelta(minutes=15), ge=timedelta(minutes=1), description="The stretch of time that this share is taken over."
+    )
     min_verdicts: int = Field(20, ge=1, description="Fewer verdicts than this in the window decide nothing.")

@@ -120,6 +120,14 @@ class Config(BaseModel):
         """Scorer -> the model that it would ask if it is a judge."""
         return {each.name: (each.model or self.judge.model).removeprefix("openai:/") for each in self.scorers}
 
+    def _letters_can_be_redacted(self) -> Self:
+        if self.dead_letters.payload == "redacted" and not self.redaction.patterns:
+            raise ValueError(
+                "`dead_letters.payload: redacted` needs `redaction.patterns`, such as [email, phone, key]; "
+                "`reference` keeps nothing of the message"
+            )
+        return self
+
     @model_validator(mode="after")
     def _complete(self) -> Self:
         # The model is frozen for its users; here it is still being made.

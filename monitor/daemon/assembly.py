@@ -9,6 +9,7 @@ from consumers.events import TraceEvent
 from consumers.file_source import FileSource
 from consumers.kafka_dead_letters import KafkaDeadLetters
 from consumers.kafka_source import KafkaSource
+from consumers.letter_contents import LetterContents
 from consumers.memory_source import MemoryDeadLetters
 from consumers.messages import Message
 from consumers.settings import SourceSettings
@@ -24,6 +25,7 @@ from monitor.pipeline.effects import EffectsPolicy
 from monitor.pipeline.sampler import Subject
 from monitor.reevaluation import Reevaluation
 from monitor.spending import Spending
+from monitor.traces.redaction import Redaction
 from scorers import heuristics
 from scorers.catalog import ConfiguredScorer, build_scorer
 from scorers.errors import ScorerSettingsError
@@ -64,7 +66,13 @@ def _path(source: SourceSettings) -> Path:
 
 def build_dead_letters(config: Config) -> DeadLetterQueue:
     """Where invalid events go: a topic; those of a file stay in the file, and are counted and logged."""
-    return MemoryDeadLetters() if config.source.kind == "file" else KafkaDeadLetters(config.source)
+    contents = letter_contents(config)
+    return MemoryDeadLetters(contents) if config.source.kind == "file" else KafkaDeadLetters(config.source, contents)
+
+
+def letter_contents(config: Config) -> LetterContents:
+    """How much of a message its dead letter holds; what is redacted is what the configuration redacts in traces."""
+    return LetterContents(payload=config.dead_letters.payload, redact=Redaction(config.redaction).document)
 
 
 def decode_with(source: SourceSettings, clock: Clock, message: Message) -> TraceEvent:

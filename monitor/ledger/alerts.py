@@ -42,6 +42,23 @@ class Alerts:
             changed = {name: statement.excluded[name] for name in values if name != "id"}
             connection.execute(statement.on_conflict_do_update(index_elements=["id"], set_=changed))
 
+    def latest(self, kind: str, scorer: str, segment: str) -> AlertRow | None:
+        """The newest alert about this, in whatever state; None where there never was one.
+
+        Raises:
+            LedgerUnavailable: the database does not answer.
+        """
+        row = alerts.c
+        with self.database.read() as connection:
+            found = connection.execute(
+                select(alerts)
+                .where(row.kind == kind, row.scorer == scorer, row.segment == segment)
+                .order_by(row.since_ms.desc(), row.id.desc())
+                .limit(1)
+            )
+            newest = found.mappings().first()
+        return None if newest is None else AlertRow(**newest)
+
     def history(self, limit: int) -> list[AlertRow]:
         """Alerts of every state, the newest first.
 

@@ -68,6 +68,15 @@ class Budget:
         self._memory.put(key, known)
         return known
 
+    def known_factor(self, scorer: str, minute: int) -> float | None:
+        """The factor of a scorer in a minute, None where nobody has needed one; proposes nothing.
+
+        Raises:
+            LedgerUnavailable: the database does not answer.
+        """
+        with self.database.read() as connection:
+            return _factor(connection, scorer, minute)
+
     def add_demand(self, minute: int, demand: Mapping[str, int]) -> None:
         """Add to the judge calls that each scorer would have made in a minute, had there been no budget.
 

@@ -56,6 +56,19 @@ class Members:
             )
             return [MemberRow(**row) for row in found.mappings()]
 
+    def find(self, dataset: str, inputs_digest: str) -> MemberRow | None:
+        """The row that these inputs have in the dataset, active or evicted; None where no trace was offered.
+
+        Raises:
+            LedgerUnavailable: the database does not answer.
+        """
+        with self.database.read() as connection:
+            found = connection.execute(
+                select(*_COLUMNS).where(members.c.dataset == dataset, members.c.inputs_digest == inputs_digest)
+            )
+            row = found.mappings().first()
+        return None if row is None else MemberRow(**row)
+
     def set_state(
         self, dataset: str, digests: Collection[str], state: MemberState, token: LeaseToken | None = None
     ) -> None:

@@ -149,6 +149,25 @@ class Positions:
             if count
         ]
 
+    def dead_letters(self) -> dict[str, dict[str, int]]:
+        """Scorer -> reason -> events that were no trace events, of all partitions. Every scorer counts each event.
+
+        Raises:
+            LedgerUnavailable: the database does not answer.
+        """
+        row = outcome_counts.c
+        found: dict[str, dict[str, int]] = {}
+        with self.database.read() as connection:
+            counted = connection.execute(
+                select(row.scorer, row.reason, func.sum(row["count"]))
+                .where(row.outcome == "dead_lettered")
+                .group_by(row.scorer, row.reason)
+                .order_by(row.scorer, row.reason)
+            )
+            for scorer, reason, count in counted:
+                found.setdefault(scorer, {})[reason] = int(count)
+        return found
+
     def mismatches(self) -> list[Mismatch]:
         """Scorers whose outcomes do not add up to the events that passed since they were first counted.
 

@@ -229,6 +229,13 @@ _GROUP: Final = (
         "scorer",
         "Events past the watermarks minus those accounted for: anything but 0 is a defect.",
     ),
+    _declare(
+        "gauge",
+        "group",
+        "events_lost_to_retention",
+        "topic",
+        "Events that the stream's retention deleted before they were read, since the ledger began.",
+    ),
 )
 
 METRICS: Final[tuple[Declared, ...]] = _PROCESS + _GROUP

@@ -68,6 +68,7 @@ class GroupFigures:
         unaccounted: scorer -> events received minus those accounted for, 0 included.
         debt: what is owed; None where it is not known.
         pots: of the day's spend, those that have a limit.
+        lost: topic -> events that the stream's retention deleted unread, 0 included.
         evidence: (scorer, segment) -> evidence of a regression, alarm at 1.
         detectable_drop: (scorer, segment) -> smallest fall of the pass rate that would be found.
     """
@@ -82,6 +83,7 @@ class GroupFigures:
     unaccounted: Mapping[str, int] = field(default_factory=dict)
     debt: Debt | None = None
     pots: Sequence[Pot] = ()
+    lost: Mapping[str, int] = field(default_factory=dict)
     evidence: Mapping[tuple[str, str], float] = field(default_factory=dict)
     detectable_drop: Mapping[tuple[str, str], float] = field(default_factory=dict)
 
@@ -174,6 +176,7 @@ def _samples(figures: GroupFigures) -> Iterator[tuple[str, Samples]]:
     yield "spend_limit", _labelled(((pot.name, pot.unit), pot.limit) for pot in figures.pots)
     yield "events_accounted", _labelled(figures.accounted.items())
     yield "events_unaccounted", _labelled(((scorer,), events) for scorer, events in figures.unaccounted.items())
+    yield "events_lost_to_retention", _labelled(((topic,), events) for topic, events in figures.lost.items())
 
 
 def _labelled(values: Iterable[tuple[tuple[str, ...], float | None]]) -> Samples:

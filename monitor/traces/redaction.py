@@ -39,6 +39,9 @@ _BUILTIN: Mapping[str, str] = {
     "key": "|".join(_KEYS),
 }
 
+_ESCAPE = re.compile(r"\\(?:u(?P<digits>[0-9a-fA-F]{4})|(?P<letter>.))", re.DOTALL)
+_ESCAPED = {"n": "\n", "r": "\r", "t": "\t", "b": "\b", "f": "\f"}
+
 # Ids by which a trace is found again, and what MLflow writes for itself.
 _IDS = frozenset(
     {
@@ -113,6 +116,19 @@ class Redaction:
             return [self.value(item) for item in value]
         return value
 
+    def document(self, value: bytes) -> bytes:
+        """The same for UTF-8 that may be JSON, or may have been meant to be: an escape hides nothing in it."""
+        text = value.decode("utf-8")
+        try:
+            redacted = json.dumps(self.value(json.loads(text)), ensure_ascii=False)
+        except (ValueError, RecursionError):
+            # What was meant as JSON and is none keeps its escapes where there is nothing behind them.
+            plain = _ESCAPE.sub(_unescaped, text)
+            redacted = self.text(plain)
+            if redacted == plain:
+                redacted = self.text(text)
+        return redacted.encode("utf-8", "replace")
+
     def trace(self, trace: Trace) -> Trace:
         """The trace with inputs, outputs, attributes, events, previews, tags and assessments redacted.
 
@@ -181,6 +197,11 @@ class Redaction:
             return self.text(item)
         redacted = self.value(document)
         return item if redacted == document else json.dumps(redacted, ensure_ascii=False)
+
+
+def _unescaped(escape: re.Match[str]) -> str:
+    digits = escape["digits"]
+    return chr(int(digits, 16)) if digits else _ESCAPED.get(escape["letter"], escape["letter"])
 
 
 def _compiled(pattern: BuiltinPattern | OwnPattern) -> tuple[str, re.Pattern[str]]:

@@ -34,7 +34,8 @@ def test_help_lists_every_command_and_imports_nothing_heavy(tracewatch):
     """Help answers at once: no command's parts are imported for it."""
     done = tracewatch("--help", PYTHONPROFILEIMPORTTIME="1")
     assert done.returncode == 0
-    for command in ("init", "run", "check", "demo", "evaluate", "compare", "publish", "status", "config-schema"):
+    commands = ("init", "run", "check", "demo", "evaluate", "compare", "publish", "status", "config-schema")
+    for command in (*commands, "replay", "dead-letters", "explain", "reset"):
         assert command in done.stdout
     imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
     assert not imported & {"mlflow", "pandas", "kafka", "sqlalchemy", "openai", "scipy"}
@@ -91,6 +92,32 @@ def test_config_schema_is_json_with_a_meaning_for_every_key(tracewatch):
     assert {"app", "source", "scorers", "evaluation"} <= schema["properties"].keys()
     for key in schema["properties"].values():
         assert "description" in key or schema["$defs"][key["$ref"].rpartition("/")[2]]["description"]
+
+
+@pytest.mark.parametrize("command", [("replay", "letters"), ("dead-letters",), ("reset", "--to", "end", "--yes")])
+def test_a_broker_that_is_away_is_exit_3_for_what_needs_it(tracewatch, command):
+    """In words, and at once."""
+    tracewatch("init", "mine.yaml")
+    name, *rest = command
+    done = tracewatch(name, "-c", "mine.yaml", *rest, KAFKA_BOOTSTRAP_SERVERS="127.0.0.1:1")
+    assert done.returncode == 3
+    assert "127.0.0.1:1" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_wrong_time_a_wrong_archive_and_the_whole_stream_are_exit_2(tracewatch, tmp_path):
+    """What is wrong is told with what is allowed."""
+    tracewatch("init", "mine.yaml")
+    (tmp_path / "events.jsonl").write_text('{"trace_id": "t"}\n')
+    for arguments, words in (
+        (("letters", "--since", "tuesday"), "2h"),
+        (("events.jsonl",), "tracewatch publish"),
+        (("traces",), "--since"),
+    ):
+        done = tracewatch("replay", "-c", "mine.yaml", *arguments)
+        assert done.returncode == 2, done.stderr
+        assert words in done.stderr
+        assert "Traceback" not in done.stderr
 
 
 def test_publish_with_no_broker_is_exit_3(tracewatch, tmp_path):

@@ -43,6 +43,7 @@ FIGURES = GroupFigures(
     jobs={"evaluation": JobFigure(last_success_s=1.0, deadline_s=2.0)},
     accounted={("safety", "scored"): 4},
     unaccounted={"safety": 0},
+    lost={"traces": 0},
     evidence={("safety", "all"): 0.5},
     detectable_drop={("safety", "all"): 0.1},
 )

@@ -56,6 +56,7 @@ FIGURES = GroupFigures(
     jobs={"evaluation": JobFigure(last_success_s=100.0, deadline_s=None)},
     accounted={("safety", "scored"): 4},
     unaccounted={"safety": 0},
+    lost={"traces": 3},
     evidence={("safety", "all"): 0.25},
     detectable_drop={("safety", "all"): 0.05},
 )
@@ -229,6 +230,7 @@ def test_the_groups_figures_are_exported_and_what_is_unknown_is_absent(registry:
     assert value(registry, "job_last_success_timestamp_seconds", job="evaluation") == 100.0
     assert value(registry, "events_accounted", **safety, outcome="scored") == 4
     assert value(registry, "events_unaccounted", **safety) == 0
+    assert value(registry, "events_lost_to_retention", topic="traces") == 3
     assert value(registry, "regression_evidence", **safety, segment="all") == 0.25
 
 

@@ -48,3 +48,11 @@ def test_old_minutes_can_be_forgotten(ledger: Ledger) -> None:
     assert ledger.budget.demand([1, 2]) == {2: {"safety": 1}}
     assert ledger.budget.factor("safety", 1, lambda: 0.75) == 0.75
     assert ledger.budget.factor("safety", 2, lambda: 0.75) == 0.5
+
+
+def test_asking_for_a_known_factor_proposes_none(ledger: Ledger) -> None:
+    """A question must not fix what the next event would decide."""
+    assert ledger.budget.known_factor("safety", 7) is None
+    assert ledger.budget.factor("safety", 7, lambda: 0.25) == 0.25
+    assert ledger.budget.known_factor("safety", 7) == 0.25
+    assert ledger.budget.known_factor("safety", 8) is None

@@ -98,3 +98,14 @@ def test_a_former_lease_holder_changes_no_membership(ledger: Ledger) -> None:
 
 def _in(dataset: str, row: MemberRow) -> MemberRow:
     return replace(row, dataset=dataset)
+
+
+def test_a_row_is_found_by_its_inputs_whatever_its_state(ledger: Ledger) -> None:
+    """An evicted row still tells whose it was; the same inputs in another dataset are another row."""
+    ledger.members.offer(member())
+    ledger.members.set_state("production", ["d1"], "evicted")
+    found = ledger.members.find("production", "d1")
+    assert found is not None
+    assert (found.trace_id, found.state) == ("tr-1", "evicted")
+    assert ledger.members.find("production", "d2") is None
+    assert ledger.members.find("other", "d1") is None

@@ -82,3 +82,18 @@ def test_a_step_that_is_none_is_refused(ledger: Ledger, to: int, count: int, rec
         ledger.positions.skip("traces", 0, 5, 5)
     assert ledger.positions.read("traces", 0) == 5
     assert ledger.positions.accounted() == []
+
+
+def test_dead_letters_are_told_by_scorer_and_reason_over_all_partitions(ledger: Ledger) -> None:
+    """Other outcomes are left out."""
+    assert ledger.positions.dead_letters() == {}
+    for partition in (0, 1):
+        ledger.positions.open("traces", partition, 0)
+        counts = {
+            ("safety", "dead_lettered", "not_json"): 2,
+            ("safety", "dead_lettered", "too_deep"): 1,
+            ("safety", "scored", "rate"): 4,
+            ("short", "dead_lettered", "not_json"): 3,
+        }
+        ledger.positions.advance("traces", partition, 0, 7, counts, received=7)
+    assert ledger.positions.dead_letters() == {"safety": {"not_json": 4, "too_deep": 2}, "short": {"not_json": 6}}

@@ -133,3 +133,14 @@ def test_pass_rates_are_weighted_by_inverse_probability(ledger: Ledger) -> None:
     assert counts["all", "pass"] == (1, 4.0)
     assert counts["all", "error"] == counts["app_version=v1", "error"] == (1, 2.0)
     assert ledger.figures.pass_rates(5_000) == []
+
+
+def test_the_newest_alert_about_something_is_found_in_any_state(ledger: Ledger) -> None:
+    """What it told of is remembered after it is over."""
+    assert ledger.alerts.latest("production", "safety", "all") is None
+    ledger.alerts.save(alert(id="1", state="resolved", since_ms=1, details={"lost": 1}), None)
+    ledger.alerts.save(alert(id="2", state="resolved", since_ms=5, details={"lost": 2}), None)
+    ledger.alerts.save(alert(id="3", segment="app_version=v1", since_ms=9), None)
+    found = ledger.alerts.latest("production", "safety", "all")
+    assert found is not None
+    assert (found.id, found.details) == ("2", {"lost": 2})

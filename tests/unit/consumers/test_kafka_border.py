@@ -7,7 +7,7 @@ import time
 import pytest
 from kafka import errors as kafka_errors
 
-from consumers.dead_letters import TRUNCATED_HEADER
+from consumers.dead_letters import SIZE_HEADER
 from consumers.errors import ConsumersError, SourceFailed, SourceUnavailable
 from consumers.kafka_connection import translate
 from consumers.kafka_dead_letters import KafkaDeadLetters
@@ -165,4 +165,4 @@ def test_a_letter_that_is_too_large_for_its_topic_is_cut_and_says_so(kafka, topi
             break
     reader.close()
     assert found[0].value == value[: 256 * 1024]
-    assert found[0].header(TRUNCATED_HEADER) == str(len(value)).encode()
+    assert found[0].header(SIZE_HEADER) == str(len(value)).encode()
