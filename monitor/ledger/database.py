@@ -3,7 +3,7 @@
 import sqlite3
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
@@ -16,9 +16,9 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import QueuePool
 
 from monitor.ledger.errors import LedgerAddressError, LedgerUnavailable
+from monitor.ledger.postgresql import lifted_limits, postgresql_engine
 
 BUSY_TIMEOUT_S = 30
-CONNECT_TIMEOUT_S = 5
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -42,7 +42,7 @@ def open_engine(url: str) -> Engine:
     if backend == "sqlite":
         return _sqlite_engine(address)
     if backend == "postgresql":
-        return _postgresql_engine(address)
+        return postgresql_engine(address, BUSY_TIMEOUT_S)
     raise LedgerAddressError(f"ledger.url names a database of kind {backend}: sqlite and postgresql are allowed")
 
 
@@ -50,11 +50,12 @@ def _sqlite_engine(address: URL) -> Engine:
     # A database in memory lives as long as its one connection, which the pool hands to one thread at a time.
     in_memory = address.database in {None, "", ":memory:"}
     size = {"pool_size": 1, "max_overflow": 0} if in_memory else {"pool_size": 5, "max_overflow": 15}
+    timeout = {} if "timeout" in address.query else {"timeout": BUSY_TIMEOUT_S}
     engine = sqlalchemy.create_engine(
         address,
         poolclass=QueuePool,
         pool_timeout=BUSY_TIMEOUT_S,
-        connect_args={"check_same_thread": False, "timeout": BUSY_TIMEOUT_S},
+        connect_args={"check_same_thread": False, **timeout},
         **size,
     )
 
@@ -87,22 +88,6 @@ def _use_wal(connection: sqlite3.Connection) -> None:
             return
 
 
-def _postgresql_engine(address: URL) -> Engine:
-    arguments: dict[str, Any] = {}
-    if address.get_driver_name() == "psycopg":
-        given = address.query
-        defaults = {"connect_timeout": CONNECT_TIMEOUT_S, "tcp_user_timeout": BUSY_TIMEOUT_S * 1000}
-        arguments = {name: value for name, value in defaults.items() if name not in given}
-    return sqlalchemy.create_engine(
-        address,
-        pool_pre_ping=True,
-        pool_size=5,
-        max_overflow=15,
-        pool_timeout=BUSY_TIMEOUT_S,
-        connect_args=arguments,
-    )
-
-
 @dataclass(frozen=True, slots=True)
 class Database:
     """Transactions, each as short as its block. Blocks do not nest: a database in memory has one connection."""
@@ -121,14 +106,15 @@ class Database:
             yield connection
 
     @contextmanager
-    def write(self) -> Iterator[Connection]:
+    def write(self, *, statements_may_take_long: bool = False) -> Iterator[Connection]:
         """A transaction that may write. On SQLite it is the only writer from its first statement on.
 
         Raises:
             LedgerUnavailable: the database does not answer, or no other writer ended within 30 s.
         """
-        options = {_BEGIN: "BEGIN IMMEDIATE"} if self.engine.dialect.name == "sqlite" else {}
-        with self._transaction(options) as connection:
+        on_sqlite = self.engine.dialect.name == "sqlite"
+        limits = lifted_limits if statements_may_take_long and not on_sqlite else nullcontext
+        with self._transaction({_BEGIN: "BEGIN IMMEDIATE"} if on_sqlite else {}) as connection, limits(connection):
             yield connection
 
     @contextmanager

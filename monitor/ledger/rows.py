@@ -235,6 +235,17 @@ class JobRow:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class ReplicaRow:
+    """One running replica: its version, the newest revision that its code knows, its start and last sign of life."""
+
+    holder: str
+    version: str
+    revision: str
+    started_ms: int
+    seen_ms: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class PassRate:
     """The Hajek estimate of a pass rate: sum(w * passed) / sum(w) with w = 1 / probability; errors are left out.
 

@@ -9,7 +9,7 @@ from alembic.runtime.migration import MigrationContext
 
 from monitor.errors import ServiceUnavailable
 from monitor.ledger import Ledger, LedgerAddressError, LedgerUnavailable, open_ledger
-from monitor.ledger.migrate import VERSION_TABLE, current_revision
+from monitor.ledger.revisions import VERSION_TABLE, current_revision
 from monitor.ledger.schema import metadata
 
 
