@@ -32,18 +32,27 @@ def open_engine(url: str) -> Engine:
     Raises:
         LedgerAddressError: the URL cannot be read, or names another kind of database.
     """
+    address = address_of(url)
+    if address.get_backend_name() == "sqlite":
+        return _sqlite_engine(address)
+    return postgresql_engine(address, BUSY_TIMEOUT_S)
+
+
+def address_of(url: str) -> URL:
+    """The address of a database that the ledger can live in.
+
+    Raises:
+        LedgerAddressError: the URL cannot be read, or names another kind of database.
+    """
     try:
         address = make_url(url)
     except ArgumentError as error:
         raise LedgerAddressError(
             "ledger.url is not a database URL: sqlite:///FILE or postgresql://USER@HOST/NAME is allowed"
         ) from error
-    backend = address.get_backend_name()
-    if backend == "sqlite":
-        return _sqlite_engine(address)
-    if backend == "postgresql":
-        return postgresql_engine(address, BUSY_TIMEOUT_S)
-    raise LedgerAddressError(f"ledger.url names a database of kind {backend}: sqlite and postgresql are allowed")
+    if (backend := address.get_backend_name()) not in {"sqlite", "postgresql"}:
+        raise LedgerAddressError(f"ledger.url names a database of kind {backend}: sqlite and postgresql are allowed")
+    return address
 
 
 def _sqlite_engine(address: URL) -> Engine:

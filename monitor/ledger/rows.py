@@ -173,6 +173,14 @@ class LeaseToken:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class LeaseStanding:
+    """A lease as its row stands: two that are equal, and nobody has prolonged it in between."""
+
+    token: int
+    expires_at_ms: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class EvaluationRow:
     """An evaluation as it begins, with the very rows it runs on."""
 
