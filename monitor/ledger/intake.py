@@ -63,15 +63,15 @@ class Intake:
             )
 
     def record(self, verdict: VerdictRow) -> bool:
-        """Write a verdict and settle what was owed, in one transaction. False, with nothing changed, if one is there.
+        """Write a verdict and settle what was owed, in one transaction. False if one is there, which stands.
 
         Raises:
             LedgerUnavailable: the database does not answer; ask again, a verdict that was written stays the first.
         """
         values = values_of(verdict) | {"published": int(verdict.published)}
         with self.database.write() as connection:
-            if not insert_once(connection, verdicts, values):
-                return False
+            first = insert_once(connection, verdicts, values)
+            # Settled as well where a verdict has outlived its trace, which was then taken in anew: it is owed no more.
             connection.execute(
                 update(decisions)
                 .where(
@@ -81,7 +81,7 @@ class Intake:
                 )
                 .values(state="scored")
             )
-        return True
+        return first
 
     def trace_of(self, trace_id: str) -> TraceRow | None:
         """The trace as it was taken in.
