@@ -45,18 +45,22 @@ class Stream(RuleBasedStateMachine):
         """Close the database."""
         self.ledger.close()
 
-    @rule(partition=partitions, name=st.sampled_from("abcdefgh"))
-    def produce(self, partition: int, name: str) -> None:
-        """An event comes into the stream; the few names make duplicates."""
-        self.events[partition].append(name)
+    @rule(partition=partitions, names=st.lists(st.sampled_from("abcdefgh"), min_size=1, max_size=5))
+    def produce(self, partition: int, names: list[str]) -> None:
+        """Events come into the stream; the few names make duplicates."""
+        self.events[partition].extend(names)
 
     @precondition(lambda self: any(self.handled[p] < len(self.events[p]) for p in PARTITIONS))
-    @rule(partition=partitions, states=st.tuples(st.sampled_from(STATES), st.sampled_from(STATES)))
-    def take_in(self, partition: int, states: tuple[str, str]) -> None:
-        """The owner claims the next event, deciding perhaps otherwise than it did before a crash."""
+    @rule(decided=st.lists(st.tuples(st.sampled_from(STATES), st.sampled_from(STATES)), min_size=1, max_size=5))
+    def take_in(self, decided: list[tuple[str, str]]) -> None:
+        """The owners claim the next events, deciding perhaps otherwise than they did before a crash."""
+        for states in decided:
+            partition = max(PARTITIONS, key=lambda each: len(self.events[each]) - self.handled[each])
+            if self.handled[partition] < len(self.events[partition]):
+                self._take_in(partition, states)
+
+    def _take_in(self, partition: int, states: tuple[str, str]) -> None:
         offset = self.handled[partition]
-        if offset == len(self.events[partition]):
-            return
         name = self.events[partition][offset]
         decided = dict(zip(SCORERS, states, strict=True))
         claim = self.ledger.intake.claim(_trace(name, partition, offset), [_decision(s, decided[s]) for s in SCORERS])
@@ -73,12 +77,14 @@ class Stream(RuleBasedStateMachine):
         self.handled[partition] = offset + 1
 
     @precondition(lambda self: self.owner)
-    @rule(data=st.data(), scorer=scorers, error=st.booleans())
-    def score(self, data: st.DataObject, scorer: str, error: bool) -> None:
-        """A verdict that is due or parked is recorded, or one that is there comes a second time."""
-        name = data.draw(st.sampled_from(sorted(self.owner)))
-        if self.state[name, scorer] == "left_out":
-            return
+    @rule(names=st.lists(st.sampled_from("abcdefgh"), min_size=1, max_size=8), scorer=scorers, error=st.booleans())
+    def score(self, names: list[str], scorer: str, error: bool) -> None:
+        """Verdicts that are due or parked are recorded, or some that are there come a second time."""
+        for name in names:
+            if self.state.get((name, scorer), "left_out") != "left_out" and name in self.owner:
+                self._score(name, scorer, error=error)
+
+    def _score(self, name: str, scorer: str, *, error: bool) -> None:
         first = self.ledger.intake.record(_verdict(name, scorer, error=error))
         assert first == ((name, scorer) not in self.verdicts)
         self.verdicts.add((name, scorer))
@@ -95,7 +101,7 @@ class Stream(RuleBasedStateMachine):
             if self.state[name, scorer] == "due":
                 self.state[name, scorer] = "parked"
 
-    @rule(partition=partitions, wanted=st.integers(1, 4))
+    @rule(partition=partitions, wanted=st.integers(1, 8))
     def advance(self, partition: int, wanted: int) -> None:
         """The watermark passes events that owe nothing, or only what is parked; a second owner that tries is fenced."""
         start = self.watermark[partition]
@@ -114,7 +120,17 @@ class Stream(RuleBasedStateMachine):
         assert not self.ledger.positions.advance(*arguments, received=end - start)
         self.watermark[partition] = end
 
-    @rule(before=st.integers(1, 10), verdicts_too=st.booleans())
+    @rule(partition=partitions)
+    def finish(self, partition: int) -> None:
+        """The owner judges all that is due of what it has in hand, and passes over it."""
+        for offset in range(self.watermark[partition], self.handled[partition]):
+            name = self.events[partition][offset]
+            for scorer in SCORERS:
+                if self.own[partition, offset] and self.state[name, scorer] == "due":
+                    self._score(name, scorer, error=False)
+        self.advance(partition, self.handled[partition] - self.watermark[partition])
+
+    @rule(before=st.sampled_from((3, 1_000)), verdicts_too=st.booleans())
     def forget(self, before: int, verdicts_too: bool) -> None:
         """What came at an offset below is too old now, its verdicts perhaps as well."""
         kept = RetentionSettings(traces=_DAY, verdicts=_DAY if verdicts_too else 999 * _DAY)
@@ -124,6 +140,7 @@ class Stream(RuleBasedStateMachine):
             if offset < min(before, self.watermark[partition]) and not {"due", "parked"} & set(states.values()):
                 del self.owner[name]
                 self.final[partition, offset] = states
+        assert {name for name in "abcdefgh" if self.ledger.intake.trace_of(name)} == set(self.owner)
         if verdicts_too:
             self.verdicts.clear()
 
@@ -220,5 +237,5 @@ def _verdict(name: str, scorer: str, *, error: bool) -> VerdictRow:
 
 TestStream = Stream.TestCase
 TestStream.settings = settings(
-    max_examples=40, stateful_step_count=30, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    max_examples=60, stateful_step_count=40, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )

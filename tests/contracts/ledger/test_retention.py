@@ -94,6 +94,18 @@ def test_an_event_that_may_come_again_stays_known(ledger: Ledger) -> None:
     assert ledger.retention.prune(KEPT, NOW_MS)["traces"] == 1
 
 
+def test_a_verdict_that_outlived_its_trace_settles_it_when_it_comes_again(ledger: Ledger) -> None:
+    """A trace replayed after its time is new; a verdict that is still there stands, and is owed no more."""
+    take_in(ledger, "old", 0)
+    pass_over(ledger, 1)
+    ledger.retention.prune(RetentionSettings(verdicts=timedelta(days=400)), NOW_MS)
+    claim = ledger.intake.claim(trace(trace_id="old", offset=7, event_time_ms=OLD_MS), [decision(state="parked")])
+    assert claim.outcome == "new"
+    assert not ledger.intake.record(verdict(trace_id="old", rationale="another"))
+    assert ledger.intake.parked(9) == []
+    assert ledger.intake.verdicts_of("old")[0].rationale == "It is fine."
+
+
 def test_the_traces_of_the_dataset_stay(ledger: Ledger) -> None:
     """An active row's trace is kept; an evicted row goes, once MLflow's dataset does not hold it any more."""
     for offset, name in enumerate(("active", "evicted", "to be deleted")):
