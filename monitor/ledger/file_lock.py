@@ -59,7 +59,7 @@ def _file_of(url: str) -> Path | None:
 def _locked(file: Path) -> int:
     lock = file.with_name(f"{file.name}.lock")
     try:
-        descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        descriptor = os.open(lock, os.O_RDWR | os.O_CREAT, 0o600)
     except OSError as error:
         raise LedgerUnavailable(f"{lock}: {error.strerror}") from error
     try:
