@@ -298,9 +298,9 @@ def explain(
     loaded = _load(config)
     from monitor.commands.explain import explain as story_of  # noqa: PLC0415 - mlflow takes seconds to import
     from monitor.commands.explain import story_json, story_lines  # noqa: PLC0415
-    from monitor.ledger import open_ledger  # noqa: PLC0415
+    from monitor.ledger import open_configured  # noqa: PLC0415
 
-    ledger = open_ledger(loaded.ledger.url.get_secret_value())
+    ledger = open_configured(loaded.ledger)
     try:
         story = story_of(loaded, ledger, trace_id, with_content=content)
     finally:
@@ -330,9 +330,9 @@ def reset(
     loaded = _load(config)
     from monitor.commands.reset import plan_reset, reset_table  # noqa: PLC0415 - kafka takes a while to import
     from monitor.commands.reset import reset as set_anew  # noqa: PLC0415
-    from monitor.ledger import open_ledger  # noqa: PLC0415 - sqlalchemy takes a while to import
+    from monitor.ledger import open_configured  # noqa: PLC0415 - sqlalchemy takes a while to import
 
-    ledger = open_ledger(loaded.ledger.url.get_secret_value())
+    ledger = open_configured(loaded.ledger)
     try:
         steps = plan_reset(loaded.source, ledger.positions, to, partition)
         Console(highlight=False).print(reset_table(loaded.source.topic, steps))
@@ -384,13 +384,36 @@ def status(config: ConfigFiles) -> None:
     loaded = _load(config)
     from monitor.clock import SystemClock  # noqa: PLC0415
     from monitor.commands.status import status_tables  # noqa: PLC0415
-    from monitor.ledger import open_ledger  # noqa: PLC0415 - sqlalchemy takes a while to import
+    from monitor.ledger import open_configured  # noqa: PLC0415 - sqlalchemy takes a while to import
 
-    ledger = open_ledger(loaded.ledger.url.get_secret_value())
+    ledger = open_configured(loaded.ledger)
     try:
         Console().print(*status_tables(loaded, ledger, SystemClock()), sep="\n")
     finally:
         ledger.close()
+
+
+@app.command()
+def migrate(
+    config: ConfigFiles,
+    *,
+    check: Annotated[bool, typer.Option("--check", help="Change nothing; exit 1 if a migration is pending.")] = False,
+) -> None:
+    """Bring the ledger's schema to the newest revision. The daemon does it itself unless `ledger.migrate: manual`.
+
+    Example: `tracewatch migrate -c tracewatch.yaml --check`
+    """
+    loaded = _load(config)
+    from monitor.clock import SystemClock  # noqa: PLC0415
+    from monitor.commands.migration import migrate_ledger, pending_migration  # noqa: PLC0415 - sqlalchemy is slow
+
+    if not check:
+        typer.echo(migrate_ledger(loaded.ledger, SystemClock()))
+        return
+    pending, words = pending_migration(loaded.ledger)
+    typer.echo(words)
+    if pending:
+        raise typer.Exit(NO)
 
 
 @app.command("config-schema")

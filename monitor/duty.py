@@ -36,12 +36,14 @@ class Duty:
         except MonitorError as error:
             self.log.warning("job failed", job=self.name, cause=str(error))
             words = str(error)
-            self._note(lambda: self.jobs.failed(self.name, self.clock.now_ms(), words))
+            self._note(lambda: self.jobs.failed(self.name, self.clock.now_ms(), words, token))
         else:
-            self._note(lambda: self.jobs.succeeded(self.name, self.clock.now_ms()))
+            self._note(lambda: self.jobs.succeeded(self.name, self.clock.now_ms(), token))
 
     def _note(self, write: Callable[[], None]) -> None:
         try:
             write()
+        except LeaseLost as lost:
+            self.log.warning("lease lost", job=self.name, cause=str(lost))
         except MonitorError as error:
             self.log.warning("how a job went is not noted", job=self.name, cause=str(error))

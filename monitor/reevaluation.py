@@ -71,21 +71,23 @@ class Reevaluation:
                 digest=request.digest,
                 rows=[asdict(row) for row in request.rows],
                 started_at_ms=self.clock.now_ms(),
-            )
+            ),
+            token,
         )
         try:
             result = self.evaluator.evaluate(request, progress)
+            self.ledger.evaluations.finish(
+                request.id,
+                {version: _run(result, version) for version in result.runs},
+                result.comparisons,
+                finished_at_ms=self.clock.now_ms(),
+                token=token,
+            )
         except Exception as error:
+            # Without the lease as well: the row is this run's own, and nobody else would end it.
             self.ledger.evaluations.fail(request.id, str(error), finished_at_ms=self.clock.now_ms())
             raise
         self.spending.settle_evaluation(reserved, {model: _usage(used) for model, used in result.usage.items()})
-        self.ledger.evaluations.finish(
-            request.id,
-            {version: _run(result, version) for version in result.runs},
-            result.comparisons,
-            finished_at_ms=self.clock.now_ms(),
-            token=token,
-        )
         return result
 
     def _request(self, members: Sequence[MemberRow], candidate: str | None) -> EvaluationRequest:

@@ -73,9 +73,9 @@ def _source(config: Config) -> str:
 
 
 def _ledger(config: Config) -> str:
-    from monitor.ledger import open_ledger  # noqa: PLC0415 - sqlalchemy takes a while to import
+    from monitor.ledger import open_configured  # noqa: PLC0415 - sqlalchemy takes a while to import
 
-    ledger = open_ledger(config.ledger.url.get_secret_value())
+    ledger = open_configured(config.ledger)
     try:
         ledger.probe()
         return f"{ledger.database.engine.dialect.name} answers, its schema is up to date"

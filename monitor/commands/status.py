@@ -13,6 +13,7 @@ from monitor.config import Config
 from monitor.debt import debt_of
 from monitor.evaluation.table import comparison_table
 from monitor.ledger import Ledger
+from monitor.ledger.migrate import ALIVE_FOR_MS
 from monitor.spending import Spending
 
 _ALERTS_SHOWN = 10
@@ -34,6 +35,7 @@ def status_tables(config: Config, ledger: Ledger, clock: Clock) -> Iterator[Rend
         name, most = config.dataset.name, config.dataset.max_rows
         yield Text(f"Dataset {name}: {ledger.members.count(name)} rows of at most {most}\n")
     yield _jobs(ledger)
+    yield _replicas(ledger, clock)
     comparisons = ledger.evaluations.comparisons()
     if not comparisons:
         yield Text("Comparisons: none yet", style="dim")
@@ -110,6 +112,14 @@ def _jobs(ledger: Ledger) -> RenderableType:
         for each in ledger.jobs.all()
     ]
     return _table("Jobs", ("job", "last success", "last failure", "error"), rows)
+
+
+def _replicas(ledger: Ledger, clock: Clock) -> RenderableType:
+    rows = [
+        (each.holder, each.version, each.revision, _time(each.started_ms), _time(each.seen_ms))
+        for each in ledger.replicas.seen_since(clock.now_ms() - ALIVE_FOR_MS)
+    ]
+    return _table("Replicas", ("replica", "version", "revision", "started (UTC)", "last seen (UTC)"), rows)
 
 
 def _table(title: str, columns: Iterable[str], rows: Sequence[tuple[str, ...]]) -> RenderableType:

@@ -11,7 +11,7 @@ from monitor.alerts.settings import AlertSettings
 from monitor.dataset.settings import DatasetSettings
 from monitor.evaluation.settings import EvaluationSettings
 from monitor.exposition import HttpSettings
-from monitor.ledger.settings import LedgerSettings
+from monitor.ledger.settings import LedgerSettings, RetentionSettings
 from monitor.logs import LogSettings
 from monitor.pipeline.settings import PipelineSettings
 from monitor.sampling import SamplingSettings
@@ -38,6 +38,9 @@ class Config(BaseModel):
     )
     mlflow: MlflowSettings = Field(default_factory=MlflowSettings, description="Where traces and runs are kept.")
     ledger: LedgerSettings = Field(default_factory=LedgerSettings, description="The database of what is known.")
+    retention: RetentionSettings = Field(
+        default_factory=RetentionSettings, description="How long the ledger keeps what is done."
+    )
     judge: JudgeSettings = Field(default_factory=JudgeSettings, description="The endpoint that judges ask.")
     sampling: SamplingSettings = Field(default_factory=SamplingSettings, description="How much traffic is judged.")
     dataset: DatasetSettings | None = Field(
@@ -120,12 +123,19 @@ class Config(BaseModel):
         """Scorer -> the model that it would ask if it is a judge."""
         return {each.name: (each.model or self.judge.model).removeprefix("openai:/") for each in self.scorers}
 
+    @model_validator(mode="after")
     def _letters_can_be_redacted(self) -> Self:
         if self.dead_letters.payload == "redacted" and not self.redaction.patterns:
             raise ValueError(
                 "`dead_letters.payload: redacted` needs `redaction.patterns`, such as [email, phone, key]; "
                 "`reference` keeps nothing of the message"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _figures_have_their_verdicts(self) -> Self:
+        if self.retention.verdicts < (window := self.statistics.window):
+            raise ValueError(f"retention.verdicts is shorter than statistics.window ({window}), which rests on them")
         return self
 
     @model_validator(mode="after")

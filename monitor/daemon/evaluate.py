@@ -6,7 +6,7 @@ from monitor.daemon import assembly
 from monitor.errors import MonitorError
 from monitor.evaluation.evaluator import EvaluationResult, Evaluator, Progress, no_progress
 from monitor.evaluation.subprocess_evaluator import SubprocessEvaluator
-from monitor.ledger.ledger import open_ledger
+from monitor.ledger.ledger import open_configured
 
 
 class NotConfigured(MonitorError):
@@ -27,7 +27,7 @@ def evaluate_once(config: Config, candidate: str | None = None, progress: Progre
         MonitorError: what `Reevaluation.run` raises.
         LedgerUnavailable: the ledger does not answer.
     """
-    ledger = open_ledger(config.ledger.url.get_secret_value())
+    ledger = open_configured(config.ledger)
     try:
         clock = SystemClock()
         spending = assembly.spending_of(config, ledger, clock)

@@ -27,7 +27,9 @@ from monitor.exposition import HttpPort, application
 from monitor.figures import FigureReader
 from monitor.health import Health
 from monitor.leadership import RENEWALS_A_LIFE, Leadership
-from monitor.ledger.ledger import Ledger, open_ledger
+from monitor.ledger.file_lock import FileLock
+from monitor.ledger.ledger import Ledger, open_configured
+from monitor.ledger.rows import LeaseToken
 from monitor.metrics import GroupMetrics, KnownLabels, ProcessMetrics
 from monitor.pipeline.effects import Effects
 from monitor.pipeline.intake import IntakeLoop, IntakeParts
@@ -35,6 +37,7 @@ from monitor.pipeline.judging import Judging
 from monitor.pipeline.owed import publish_unpublished, work_off_parked
 from monitor.pipeline.patience import Patience
 from monitor.pipeline.sampler import Sampler
+from monitor.presence import Presence
 from monitor.schedule import Cron, Every, Schedule, deadline_s
 from monitor.shutdown import exit_within, stop_on_signals
 from monitor.traces.mlflow_store import MlflowTraceStore
@@ -47,6 +50,9 @@ from scorers.registry import MlflowScorerRegistry
 from scorers.suite import ScorerSuite
 
 _PROBE_EVERY = timedelta(seconds=15)
+_SIGN_EVERY = timedelta(seconds=15)
+_RETENTION_EVERY = timedelta(minutes=10)
+_REFUSED = 2
 _PUBLISH_GRACE_MS = 60_000
 _GRACE_S = 5.0
 _OVERDUE_GRACE_S = 300.0
@@ -105,20 +111,25 @@ class Daemon:
 
     def _run(self) -> None:
         with ExitStack() as stack:
-            ledger = self._patience.call("ledger", lambda: open_ledger(self._config.ledger.url.get_secret_value()))
+            settings, holder = self._config.ledger, _holder()
+            stack.enter_context(self._patience.call("ledger", lambda: FileLock(settings.url.get_secret_value())))
+            ledger = self._patience.call("ledger", lambda: open_configured(settings))
             stack.callback(ledger.close)
+            presence = Presence(ledger.replicas, holder, self._clock, self._stop, self._log)
+            self._patience.call("ledger", presence.begin)
+            stack.callback(presence.end)
             traces = MlflowTraceStore(self._config.mlflow.tracking_uri, self._config.experiment)
             suite = self._build_suite(traces)
             metrics = self._build_metrics(suite, ledger)
             effects = self._build_effects(ledger, traces, suite, metrics)
             loop = self._build_loop(effects, metrics)
             evaluator = evaluator_of(self._config)
-            leadership = Leadership(ledger.lease, _holder(), self._config.ledger.lease_ttl, self._clock, self._log)
+            leadership = Leadership(ledger.lease, holder, settings.lease_ttl, self._clock, self._log)
             stack.callback(leadership.resign)
-            with self._schedule(effects, leadership, evaluator, traces):
+            with self._schedule(effects, leadership, presence, evaluator, traces):
                 try:
                     loop.run(self._stop)
-                    self._last_resort(0)
+                    self._last_resort(0 if presence.refusal is None else _REFUSED)
                 except BaseException:
                     self._log.exception("the daemon ends on a defect")
                     self._defect = True
@@ -128,6 +139,8 @@ class Daemon:
                     # The schedule waits for its jobs when it ends: they are told to stop, an evaluation as well.
                     self._stop.set()
                     evaluator.cancel()
+            if presence.refusal is not None:
+                raise presence.refusal
 
     def _build_suite(self, traces: MlflowTraceStore) -> ScorerSuite:
         self._patience.call("mlflow", traces.probe)
@@ -209,7 +222,12 @@ class Daemon:
 
     @contextmanager
     def _schedule(
-        self, effects: Effects, leadership: Leadership, evaluator: Evaluator, traces: MlflowTraceStore
+        self,
+        effects: Effects,
+        leadership: Leadership,
+        presence: Presence,
+        evaluator: Evaluator,
+        traces: MlflowTraceStore,
     ) -> Iterator[None]:
         config, ledger = self._config, effects.ledger
         leadership.seek()
@@ -223,12 +241,14 @@ class Daemon:
             ledger, assembly.watched_of(config), config.alerts, self._log, effects.judging.spending.pots
         )
         schedule.add("lease", Every(interval=config.ledger.lease_ttl / RENEWALS_A_LIFE), leadership.seek)
+        schedule.add("presence", Every(interval=_SIGN_EVERY), presence.beat)
         schedule.add("probe", Every(interval=_PROBE_EVERY), partial(self._probe, ledger, traces))
         schedule.add("alerts", every, duty("alerts", lambda token: alerting.look(token, self._clock.now_ms())))
         schedule.add(
             "parked", every, duty("parked", lambda token: self._work_off(effects, lambda: leadership.token == token))
         )
         schedule.add("publish", every, duty("publish", lambda _token: self._publish_left(effects)))
+        schedule.add("retention", Every(interval=_RETENTION_EVERY), duty("retention", partial(self._forget, ledger)))
         if effects.curation is not None:
             schedule.add("dataset", every, duty("dataset", effects.curation.curate))
         reevaluation = assembly.reevaluation_of(config, ledger, evaluator, self._clock, effects.judging.spending)
@@ -246,6 +266,14 @@ class Daemon:
 
     def _publish_left(self, effects: Effects) -> int:
         return publish_unpublished(effects, self._clock.now_ms() - _PUBLISH_GRACE_MS)
+
+    def _forget(self, ledger: Ledger, token: LeaseToken) -> None:
+        # Writers come first: between two transactions it rests as long as the last one took.
+        deleted = ledger.retention.prune(
+            self._config.retention, self._clock.now_ms(), token, lambda took_s: not self._stop.wait(took_s)
+        )
+        if any(deleted.values()):
+            self._log.info("old rows forgotten", **{table: rows for table, rows in deleted.items() if rows})
 
     def _probe(self, ledger: Ledger, traces: MlflowTraceStore) -> None:
         for name, ask in (("ledger", ledger.probe), ("mlflow", traces.probe)):
@@ -269,6 +297,7 @@ def _known_sampling(config: Config) -> list[tuple[str, str]]:
 
 def _plans(config: Config) -> dict[str, Every | Cron]:
     plans: dict[str, Every | Cron] = dict.fromkeys(_UPKEEP, Every(interval=config.pipeline.upkeep_every))
+    plans["retention"] = Every(interval=_RETENTION_EVERY)
     if config.evaluation is not None and config.evaluation.schedule is not None:
         plans["evaluation"] = _when(config.evaluation.schedule)
     return plans

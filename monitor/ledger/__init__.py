@@ -1,7 +1,16 @@
 """The ledger: an SQL database that alone says what was seen, decided, judged, counted and published."""
 
-from monitor.ledger.errors import LeaseLost, LedgerAddressError, LedgerError, LedgerUnavailable
-from monitor.ledger.ledger import Ledger, open_ledger
+from monitor.ledger.errors import (
+    LeaseLost,
+    LedgerAddressError,
+    LedgerError,
+    LedgerInUse,
+    LedgerTooNew,
+    LedgerTooOld,
+    LedgerUnavailable,
+    OldReplicasRun,
+)
+from monitor.ledger.ledger import Ledger, open_configured, open_ledger
 from monitor.ledger.rows import (
     Accounted,
     AlertRow,
@@ -18,11 +27,12 @@ from monitor.ledger.rows import (
     ParkedRow,
     PassRate,
     PositionRow,
+    ReplicaRow,
     TraceRow,
     VerdictCount,
     VerdictRow,
 )
-from monitor.ledger.settings import LedgerSettings
+from monitor.ledger.settings import LedgerSettings, RetentionSettings
 
 __all__ = [
     "Accounted",
@@ -39,15 +49,22 @@ __all__ = [
     "Ledger",
     "LedgerAddressError",
     "LedgerError",
+    "LedgerInUse",
     "LedgerSettings",
+    "LedgerTooNew",
+    "LedgerTooOld",
     "LedgerUnavailable",
     "MemberRow",
     "Mismatch",
+    "OldReplicasRun",
     "ParkedRow",
     "PassRate",
     "PositionRow",
+    "ReplicaRow",
+    "RetentionSettings",
     "TraceRow",
     "VerdictCount",
     "VerdictRow",
+    "open_configured",
     "open_ledger",
 ]

@@ -3,7 +3,7 @@
 import sqlite3
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
@@ -16,9 +16,9 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import QueuePool
 
 from monitor.ledger.errors import LedgerAddressError, LedgerUnavailable
+from monitor.ledger.postgresql import lifted_limits, postgresql_engine
 
 BUSY_TIMEOUT_S = 30
-CONNECT_TIMEOUT_S = 5
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -32,29 +32,39 @@ def open_engine(url: str) -> Engine:
     Raises:
         LedgerAddressError: the URL cannot be read, or names another kind of database.
     """
+    address = address_of(url)
+    if address.get_backend_name() == "sqlite":
+        return _sqlite_engine(address)
+    return postgresql_engine(address, BUSY_TIMEOUT_S)
+
+
+def address_of(url: str) -> URL:
+    """The address of a database that the ledger can live in.
+
+    Raises:
+        LedgerAddressError: the URL cannot be read, or names another kind of database.
+    """
     try:
         address = make_url(url)
     except ArgumentError as error:
         raise LedgerAddressError(
             "ledger.url is not a database URL: sqlite:///FILE or postgresql://USER@HOST/NAME is allowed"
         ) from error
-    backend = address.get_backend_name()
-    if backend == "sqlite":
-        return _sqlite_engine(address)
-    if backend == "postgresql":
-        return _postgresql_engine(address)
-    raise LedgerAddressError(f"ledger.url names a database of kind {backend}: sqlite and postgresql are allowed")
+    if (backend := address.get_backend_name()) not in {"sqlite", "postgresql"}:
+        raise LedgerAddressError(f"ledger.url names a database of kind {backend}: sqlite and postgresql are allowed")
+    return address
 
 
 def _sqlite_engine(address: URL) -> Engine:
     # A database in memory lives as long as its one connection, which the pool hands to one thread at a time.
     in_memory = address.database in {None, "", ":memory:"}
     size = {"pool_size": 1, "max_overflow": 0} if in_memory else {"pool_size": 5, "max_overflow": 15}
+    timeout = {} if "timeout" in address.query else {"timeout": BUSY_TIMEOUT_S}
     engine = sqlalchemy.create_engine(
         address,
         poolclass=QueuePool,
         pool_timeout=BUSY_TIMEOUT_S,
-        connect_args={"check_same_thread": False, "timeout": BUSY_TIMEOUT_S},
+        connect_args={"check_same_thread": False, **timeout},
         **size,
     )
 
@@ -87,22 +97,6 @@ def _use_wal(connection: sqlite3.Connection) -> None:
             return
 
 
-def _postgresql_engine(address: URL) -> Engine:
-    arguments: dict[str, Any] = {}
-    if address.get_driver_name() == "psycopg":
-        given = address.query
-        defaults = {"connect_timeout": CONNECT_TIMEOUT_S, "tcp_user_timeout": BUSY_TIMEOUT_S * 1000}
-        arguments = {name: value for name, value in defaults.items() if name not in given}
-    return sqlalchemy.create_engine(
-        address,
-        pool_pre_ping=True,
-        pool_size=5,
-        max_overflow=15,
-        pool_timeout=BUSY_TIMEOUT_S,
-        connect_args=arguments,
-    )
-
-
 @dataclass(frozen=True, slots=True)
 class Database:
     """Transactions, each as short as its block. Blocks do not nest: a database in memory has one connection."""
@@ -121,14 +115,15 @@ class Database:
             yield connection
 
     @contextmanager
-    def write(self) -> Iterator[Connection]:
+    def write(self, *, statements_may_take_long: bool = False) -> Iterator[Connection]:
         """A transaction that may write. On SQLite it is the only writer from its first statement on.
 
         Raises:
             LedgerUnavailable: the database does not answer, or no other writer ended within 30 s.
         """
-        options = {_BEGIN: "BEGIN IMMEDIATE"} if self.engine.dialect.name == "sqlite" else {}
-        with self._transaction(options) as connection:
+        on_sqlite = self.engine.dialect.name == "sqlite"
+        limits = lifted_limits if statements_may_take_long and not on_sqlite else nullcontext
+        with self._transaction({_BEGIN: "BEGIN IMMEDIATE"} if on_sqlite else {}) as connection, limits(connection):
             yield connection
 
     @contextmanager

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import func, select, update
+from sqlalchemy import Subquery, func, select, update
 
 from monitor.ledger.database import Database, insert_once
 from monitor.ledger.lease import guard
@@ -20,11 +20,12 @@ class Evaluations:
 
     database: Database
 
-    def begin(self, evaluation: EvaluationRow) -> None:
+    def begin(self, evaluation: EvaluationRow, token: LeaseToken | None = None) -> None:
         """Note an evaluation before its first version runs. Beginning the same id again changes nothing.
 
         Raises:
             LedgerUnavailable: the database does not answer.
+            LeaseLost: the token is given and no longer holds; nothing is changed.
         """
         values = {
             "id": evaluation.id,
@@ -37,6 +38,7 @@ class Evaluations:
             "runs": {},
         }
         with self.database.write() as connection:
+            guard(connection, token)
             insert_once(connection, evaluations, values)
 
     def finish(
@@ -125,19 +127,25 @@ class Evaluations:
         Raises:
             LedgerUnavailable: the database does not answer.
         """
-        row = comparisons.c
-        rank = func.row_number().over(
-            partition_by=row.candidate, order_by=[row.finished_at_ms.desc(), row.evaluation_id.desc()]
-        )
-        ranked = select(row.evaluation_id, row.candidate, rank.label("rank")).subquery()
+        latest = latest_comparisons()
         with self.database.read() as connection:
             found = connection.execute(
                 select(comparisons)
                 .join(
-                    ranked,
-                    (ranked.c.evaluation_id == row.evaluation_id) & (ranked.c.candidate == row.candidate),
+                    latest,
+                    (latest.c.evaluation_id == comparisons.c.evaluation_id)
+                    & (latest.c.candidate == comparisons.c.candidate),
                 )
-                .where(ranked.c.rank == 1)
-                .order_by(row.candidate)
+                .order_by(comparisons.c.candidate)
             )
             return [ComparisonRow(**each) for each in found.mappings()]
+
+
+def latest_comparisons() -> Subquery:
+    """The keys (evaluation_id, candidate) of the latest comparison of each candidate."""
+    row = comparisons.c
+    rank = func.row_number().over(
+        partition_by=row.candidate, order_by=[row.finished_at_ms.desc(), row.evaluation_id.desc()]
+    )
+    ranked = select(row.evaluation_id, row.candidate, rank.label("rank")).subquery()
+    return select(ranked.c.evaluation_id, ranked.c.candidate).where(ranked.c.rank == 1).subquery()

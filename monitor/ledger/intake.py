@@ -63,15 +63,15 @@ class Intake:
             )
 
     def record(self, verdict: VerdictRow) -> bool:
-        """Write a verdict and settle what was owed, in one transaction. False, with nothing changed, if one is there.
+        """Write a verdict and settle what was owed, in one transaction. False if one is there, which stands.
 
         Raises:
             LedgerUnavailable: the database does not answer; ask again, a verdict that was written stays the first.
         """
         values = values_of(verdict) | {"published": int(verdict.published)}
         with self.database.write() as connection:
-            if not insert_once(connection, verdicts, values):
-                return False
+            first = insert_once(connection, verdicts, values)
+            # Settled as well where a verdict has outlived its trace, which was then taken in anew: it is owed no more.
             connection.execute(
                 update(decisions)
                 .where(
@@ -81,7 +81,7 @@ class Intake:
                 )
                 .values(state="scored")
             )
-        return True
+        return first
 
     def trace_of(self, trace_id: str) -> TraceRow | None:
         """The trace as it was taken in.
@@ -200,16 +200,15 @@ _DECISION_COLUMNS = (
 
 
 def _claim(connection: Connection, trace: TraceRow, decided: Sequence[DecisionRow]) -> Claim:
-    new = insert_once(connection, traces, values_of(trace))
-    if not new:
-        owner = _owner(connection, trace.trace_id)
-        if owner != trace.position:
-            return Claim(
-                outcome="duplicate",
-                scored=_scored(connection, trace.trace_id),
-                owner=owner,
-                decisions=_decisions(connection, trace.trace_id),
-            )
+    owner = _own(connection, trace)
+    new = owner is None
+    if owner is not None and owner != trace.position:
+        return Claim(
+            outcome="duplicate",
+            scored=_scored(connection, trace.trace_id),
+            owner=owner,
+            decisions=_decisions(connection, trace.trace_id),
+        )
     rows: list[dict[str, Any]] = [
         values_of(decision) | {"trace_id": trace.trace_id, "event_time_ms": trace.event_time_ms}
         for decision in sorted(decided, key=lambda decision: decision.subject)
@@ -224,10 +223,20 @@ def _claim(connection: Connection, trace: TraceRow, decided: Sequence[DecisionRo
     )
 
 
-def _owner(connection: Connection, trace_id: str) -> EventPosition:
+def _own(connection: Connection, trace: TraceRow) -> EventPosition | None:
+    """Take the trace for its event: None if it is new, else the position of the event that owns it."""
     row = traces.c
-    found = connection.execute(select(row.topic, row.partition, row.offset).where(row.trace_id == trace_id))
-    return EventPosition(**found.mappings().one())
+    # Shared with nobody who would delete it; one that retention has just deleted is new again.
+    wanted = (
+        select(row.topic, row.partition, row.offset)
+        .where(row.trace_id == trace.trace_id)
+        .with_for_update(read=True, key_share=True)
+    )
+    while not insert_once(connection, traces, values_of(trace)):
+        owner = connection.execute(wanted).mappings().first()
+        if owner is not None:
+            return EventPosition(**owner)
+    return None
 
 
 def _scored(connection: Connection, trace_id: str) -> frozenset[str]:

@@ -6,7 +6,8 @@ from typing import Any
 from sqlalchemy import func, select
 
 from monitor.ledger.database import Database, insert
-from monitor.ledger.rows import JobRow
+from monitor.ledger.lease import guard
+from monitor.ledger.rows import JobRow, LeaseToken
 from monitor.ledger.schema import jobs
 
 
@@ -16,21 +17,23 @@ class Jobs:
 
     database: Database
 
-    def succeeded(self, job: str, at_ms: int) -> None:
+    def succeeded(self, job: str, at_ms: int, token: LeaseToken | None = None) -> None:
         """Note a success.
 
         Raises:
             LedgerUnavailable: the database does not answer.
+            LeaseLost: the token is given and no longer holds; nothing is changed.
         """
-        self._note({"job": job, "last_success_ms": at_ms}, newest="last_success_ms")
+        self._note({"job": job, "last_success_ms": at_ms}, newest="last_success_ms", token=token)
 
-    def failed(self, job: str, at_ms: int, error: str) -> None:
+    def failed(self, job: str, at_ms: int, error: str, token: LeaseToken | None = None) -> None:
         """Note a failure and its cause.
 
         Raises:
             LedgerUnavailable: the database does not answer.
+            LeaseLost: the token is given and no longer holds; nothing is changed.
         """
-        self._note({"job": job, "last_failure_ms": at_ms, "last_error": error}, newest="last_failure_ms")
+        self._note({"job": job, "last_failure_ms": at_ms, "last_error": error}, newest="last_failure_ms", token=token)
 
     def all(self) -> list[JobRow]:
         """Every job that ever reported, by name.
@@ -42,8 +45,9 @@ class Jobs:
             found = connection.execute(select(jobs).order_by(jobs.c.job))
             return [JobRow(**row) for row in found.mappings()]
 
-    def _note(self, values: dict[str, Any], newest: str) -> None:
+    def _note(self, values: dict[str, Any], newest: str, token: LeaseToken | None) -> None:
         with self.database.write() as connection:
+            guard(connection, token)
             statement = insert(connection, jobs).values(values)
             connection.execute(
                 statement.on_conflict_do_update(

@@ -6,7 +6,7 @@ from sqlalchemy import Connection, select, update
 
 from monitor.ledger.database import Database, insert_once
 from monitor.ledger.errors import LeaseLost
-from monitor.ledger.rows import LeaseToken
+from monitor.ledger.rows import LeaseStanding, LeaseToken
 from monitor.ledger.schema import leases
 
 
@@ -44,6 +44,34 @@ class Leases:
                     .returning(row.token)
                 ).scalar_one_or_none()
         return None if kept is None else LeaseToken(name=name, holder=holder, token=kept)
+
+    def standing(self, name: str) -> LeaseStanding | None:
+        """The lease as it stands; it changes with each renewal. None for one that nobody ever took.
+
+        Raises:
+            LedgerUnavailable: the database does not answer.
+        """
+        with self.database.read() as connection:
+            found = connection.execute(
+                select(leases.c.token, leases.c.expires_at_ms).where(leases.c.name == name)
+            ).first()
+        return None if found is None else LeaseStanding(token=found.token, expires_at_ms=found.expires_at_ms)
+
+    def seize(self, name: str, holder: str, ttl_s: float, now_ms: int, seen: LeaseStanding) -> LeaseToken | None:
+        """Take a lease that stands as it was seen, whatever its holder's clock said; None if it was renewed since.
+
+        Raises:
+            LedgerUnavailable: the database does not answer.
+        """
+        row = leases.c
+        with self.database.write() as connection:
+            taken = connection.execute(
+                update(leases)
+                .where(row.name == name, row.token == seen.token, row.expires_at_ms == seen.expires_at_ms)
+                .values(holder=holder, token=row.token + 1, expires_at_ms=now_ms + round(ttl_s * 1000))
+                .returning(row.token)
+            ).scalar_one_or_none()
+        return None if taken is None else LeaseToken(name=name, holder=holder, token=taken)
 
     def renew(self, token: LeaseToken, ttl_s: float, now_ms: int) -> bool:
         """Prolong a lease that nobody else has taken since, even one that has run out; False if it is lost.

@@ -3,21 +3,27 @@
 from dataclasses import dataclass
 
 from sqlalchemy import text
-from sqlalchemy.exc import SQLAlchemyError
 
+from monitor.clock import Clock, SystemClock
 from monitor.ledger.alerts import Alerts
 from monitor.ledger.budget import Budget
-from monitor.ledger.database import Database, cause_of, open_engine
-from monitor.ledger.errors import LedgerUnavailable
+from monitor.ledger.database import Database, open_engine
+from monitor.ledger.errors import LedgerError
 from monitor.ledger.evaluations import Evaluations
 from monitor.ledger.figures import Figures
 from monitor.ledger.intake import Intake
 from monitor.ledger.jobs import Jobs
 from monitor.ledger.lease import Leases
 from monitor.ledger.members import Members
-from monitor.ledger.migrate import migrate
+from monitor.ledger.migrate import migrate, require_migrated
 from monitor.ledger.positions import Positions
+from monitor.ledger.replicas import Replicas
+from monitor.ledger.retention import Retention
+from monitor.ledger.revisions import OURS, Revisions
+from monitor.ledger.settings import LedgerSettings, MigrationMode
 from monitor.ledger.spend import Spend
+
+_SYSTEM_CLOCK = SystemClock()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -35,6 +41,8 @@ class Ledger:
     jobs: Jobs
     figures: Figures
     spend: Spend
+    replicas: Replicas
+    retention: Retention
 
     def probe(self) -> None:
         """Ask the database for anything.
@@ -50,26 +58,37 @@ class Ledger:
         self.database.engine.dispose()
 
 
-def open_ledger(url: str) -> Ledger:
-    """Connect, bring the schema up to date and hand out the parts.
+def open_ledger(
+    url: str,
+    *,
+    migration: MigrationMode = "auto",
+    revisions: Revisions = OURS,
+    clock: Clock = _SYSTEM_CLOCK,
+) -> Ledger:
+    """Connect, see to it that the schema is one that this code can work with, and hand out the parts.
 
     Args:
         url: `sqlite:///FILE`, `sqlite://` (in memory, for one process) or `postgresql://...`.
+        migration: whether a pending migration is run here, or by an operator.
+        revisions: of the schema, those of this version unless a test plays another one.
+        clock: tells which replicas still run.
 
     Raises:
         LedgerUnavailable: the database does not answer, or refuses; its words are in the error.
         LedgerAddressError: the URL names no database that the ledger can live in.
+        LedgerTooNew: a newer version has brought the schema further than this code can work with.
+        LedgerTooOld: a migration is pending, and `migration` is `manual`.
+        OldReplicasRun: a migration is pending that would break replicas which still run.
     """
     database = Database(open_engine(url))
     try:
-        migrate(database)
-    except LedgerUnavailable:
+        if migration == "manual":
+            require_migrated(database, revisions)
+        else:
+            migrate(database, clock.now_ms(), revisions)
+    except LedgerError:
         database.engine.dispose()
         raise
-    except SQLAlchemyError as error:
-        # A missing permission, say: an operator may grant it while the daemon waits.
-        database.engine.dispose()
-        raise LedgerUnavailable(cause_of(error)) from error
     return Ledger(
         database=database,
         intake=Intake(database),
@@ -82,4 +101,11 @@ def open_ledger(url: str) -> Ledger:
         jobs=Jobs(database),
         figures=Figures(database),
         spend=Spend(database),
+        replicas=Replicas(database, revisions.head),
+        retention=Retention(database),
     )
+
+
+def open_configured(settings: LedgerSettings) -> Ledger:
+    """The ledger that a configuration names; see `open_ledger` for what it raises."""
+    return open_ledger(settings.url.get_secret_value(), migration=settings.migrate)

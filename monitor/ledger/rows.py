@@ -173,6 +173,14 @@ class LeaseToken:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class LeaseStanding:
+    """A lease as its row stands: two that are equal, and nobody has prolonged it in between."""
+
+    token: int
+    expires_at_ms: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class EvaluationRow:
     """An evaluation as it begins, with the very rows it runs on."""
 
@@ -232,6 +240,17 @@ class JobRow:
     last_success_ms: int | None
     last_failure_ms: int | None
     last_error: str | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ReplicaRow:
+    """One running replica: its version, the newest revision that its code knows, its start and last sign of life."""
+
+    holder: str
+    version: str
+    revision: str
+    started_ms: int
+    seen_ms: int
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

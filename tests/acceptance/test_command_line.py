@@ -35,7 +35,7 @@ def test_help_lists_every_command_and_imports_nothing_heavy(tracewatch):
     done = tracewatch("--help", PYTHONPROFILEIMPORTTIME="1")
     assert done.returncode == 0
     commands = ("init", "run", "check", "demo", "evaluate", "compare", "publish", "status", "config-schema")
-    for command in (*commands, "replay", "dead-letters", "explain", "reset"):
+    for command in (*commands, "replay", "dead-letters", "explain", "reset", "migrate"):
         assert command in done.stdout
     imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
     assert not imported & {"mlflow", "pandas", "kafka", "sqlalchemy", "openai", "scipy"}
@@ -128,3 +128,25 @@ def test_publish_with_no_broker_is_exit_3(tracewatch, tmp_path):
     assert done.returncode == 3
     assert "127.0.0.1:1" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_migrate_says_what_is_pending_and_brings_the_ledger_up_to_date(tracewatch, tmp_path):
+    """`--check` is exit 1 while a migration is pending and changes nothing; `run` that may not migrate names it."""
+    (tmp_path / "shop.yaml").write_text(
+        "app: shop\nledger: {url: 'sqlite:///ledger.db', migrate: manual}\nhttp: {port: 0}\n"
+        "source: {kind: file, path: events.jsonl}\nscorers: [{name: short, use: AnswerLength, max_length: 9}]\n"
+    )
+    (tmp_path / "events.jsonl").write_text("")
+    refused = tracewatch("run", "-c", "shop.yaml")
+    assert refused.returncode == 2
+    assert "the ledger is empty" in refused.stderr
+    assert "run `tracewatch migrate -c FILE`" in refused.stderr
+
+    pending = tracewatch("migrate", "-c", "shop.yaml", "--check")
+    assert (pending.returncode, pending.stdout) == (1, "the ledger is empty: revision 0002 is pending\n")
+    assert tracewatch("migrate", "-c", "shop.yaml", "--check").returncode == 1
+    done = tracewatch("migrate", "-c", "shop.yaml")
+    assert (done.returncode, done.stdout) == (0, "the ledger was empty and is at revision 0002 now\n")
+    for again in (tracewatch("migrate", "-c", "shop.yaml"), tracewatch("migrate", "-c", "shop.yaml", "--check")):
+        assert (again.returncode, again.stdout) == (0, "the ledger is at revision 0002: nothing to do\n")
+    assert tracewatch("status", "-c", "shop.yaml").returncode == 0

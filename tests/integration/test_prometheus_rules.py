@@ -29,9 +29,11 @@ from monitor.metrics import (
     ProcessMetrics,
 )
 from monitor.spending import Pot
+from scorers.judge_endpoint import EndpointState
 
 RULES = Path(__file__).parents[2] / "deploy" / "prometheus"
 RULE_FILES = ("health.rules.yml", "quality.rules.yml")
+ENDPOINT = EndpointState(endpoint="http://judge/v1", circuit="closed", opened_for_s=0.0, allowed=8, in_flight=0)
 FIGURES = GroupFigures(
     debt=Debt(verdicts=3, seconds=60.0, dollars=0.5),
     pots=[Pot(name="scoring", unit="dollars", limit=20.0, spent=5.0)],
@@ -81,7 +83,7 @@ class Daemon:
             dead_letter_reasons=("not_json",),
             sampling=(("kept", "rate"),),
         )
-        self.metrics = ProcessMetrics(registry, known, self.health)
+        self.metrics = ProcessMetrics(registry, known, self.health, lambda: ENDPOINT)
         registry.register(GroupMetrics("shop", lambda: FIGURES, ManualClock()))
         self.app = application(registry, self.health, lambda: self.running)
 

@@ -1,26 +1,30 @@
 """The ledger against a simple model of a stream, for every interleaving that Hypothesis thinks of."""
 
 from collections import Counter
+from datetime import timedelta
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from monitor.ledger import DecisionRow, EventPosition, TraceRow, VerdictRow, open_ledger
+from monitor.ledger import DecisionRow, EventPosition, RetentionSettings, TraceRow, VerdictRow, open_ledger
 
 SCORERS = ("safety", "greets")
 PARTITIONS = (0, 1)
 STATES = ("due", "parked", "left_out")
+
+_DAY = timedelta(days=1)
 
 partitions = st.sampled_from(PARTITIONS)
 scorers = st.sampled_from(SCORERS)
 
 
 class Stream(RuleBasedStateMachine):
-    """Two partitions of events, some of them duplicates, taken in, scored, parked, redelivered and passed over.
+    """Two partitions of events, some of them duplicates, taken in, scored, parked, redelivered, passed and forgotten.
 
     The model knows which event owns which trace and what each scorer owes; each owner of a partition handles events
-    from the watermark on, stops anywhere (a crash), and the next begins at the watermark again.
+    from the watermark on, stops anywhere (a crash), and the next begins at the watermark again. A trace that retention
+    has forgotten is new when it comes again; what it was counted as stands.
     """
 
     def __init__(self) -> None:
@@ -31,6 +35,9 @@ class Stream(RuleBasedStateMachine):
         self.handled = dict.fromkeys(PARTITIONS, 0)
         self.owner: dict[str, tuple[int, int]] = {}
         self.state: dict[tuple[str, str], str] = {}
+        self.verdicts: set[tuple[str, str]] = set()
+        self.own: dict[tuple[int, int], bool] = {}
+        self.final: dict[tuple[int, int], dict[str, str]] = {}
         for partition in PARTITIONS:
             self.ledger.positions.open("traces", partition, 0)
 
@@ -38,18 +45,22 @@ class Stream(RuleBasedStateMachine):
         """Close the database."""
         self.ledger.close()
 
-    @rule(partition=partitions, name=st.sampled_from("abcdefgh"))
-    def produce(self, partition: int, name: str) -> None:
-        """An event comes into the stream; the few names make duplicates."""
-        self.events[partition].append(name)
+    @rule(partition=partitions, names=st.lists(st.sampled_from("abcdefgh"), min_size=1, max_size=5))
+    def produce(self, partition: int, names: list[str]) -> None:
+        """Events come into the stream; the few names make duplicates."""
+        self.events[partition].extend(names)
 
     @precondition(lambda self: any(self.handled[p] < len(self.events[p]) for p in PARTITIONS))
-    @rule(partition=partitions, states=st.tuples(st.sampled_from(STATES), st.sampled_from(STATES)))
-    def take_in(self, partition: int, states: tuple[str, str]) -> None:
-        """The owner claims the next event, deciding perhaps otherwise than it did before a crash."""
+    @rule(decided=st.lists(st.tuples(st.sampled_from(STATES), st.sampled_from(STATES)), min_size=1, max_size=5))
+    def take_in(self, decided: list[tuple[str, str]]) -> None:
+        """The owners claim the next events, deciding perhaps otherwise than they did before a crash."""
+        for states in decided:
+            partition = max(PARTITIONS, key=lambda each: len(self.events[each]) - self.handled[each])
+            if self.handled[partition] < len(self.events[partition]):
+                self._take_in(partition, states)
+
+    def _take_in(self, partition: int, states: tuple[str, str]) -> None:
         offset = self.handled[partition]
-        if offset == len(self.events[partition]):
-            return
         name = self.events[partition][offset]
         decided = dict(zip(SCORERS, states, strict=True))
         claim = self.ledger.intake.claim(_trace(name, partition, offset), [_decision(s, decided[s]) for s in SCORERS])
@@ -61,18 +72,22 @@ class Stream(RuleBasedStateMachine):
             self.state |= {(name, scorer): decided[scorer] for scorer in SCORERS}
         assert claim.owner == EventPosition(topic="traces", partition=self.owner[name][0], offset=self.owner[name][1])
         assert {d.subject: d.state for d in claim.decisions} == {s: self.state[name, s] for s in SCORERS}
-        assert claim.scored == {s for s in SCORERS if self.state[name, s] == "scored"}
+        assert claim.scored == {s for s in SCORERS if expected != "new" and (name, s) in self.verdicts}
+        self.own[here] = expected != "duplicate"
         self.handled[partition] = offset + 1
 
     @precondition(lambda self: self.owner)
-    @rule(data=st.data(), scorer=scorers, error=st.booleans())
-    def score(self, data: st.DataObject, scorer: str, error: bool) -> None:
-        """A verdict that is due or parked is recorded, or one that is there comes a second time."""
-        name = data.draw(st.sampled_from(sorted(self.owner)))
-        if self.state[name, scorer] == "left_out":
-            return
+    @rule(names=st.lists(st.sampled_from("abcdefgh"), min_size=1, max_size=8), scorer=scorers, error=st.booleans())
+    def score(self, names: list[str], scorer: str, error: bool) -> None:
+        """Verdicts that are due or parked are recorded, or some that are there come a second time."""
+        for name in names:
+            if self.state.get((name, scorer), "left_out") != "left_out" and name in self.owner:
+                self._score(name, scorer, error=error)
+
+    def _score(self, name: str, scorer: str, *, error: bool) -> None:
         first = self.ledger.intake.record(_verdict(name, scorer, error=error))
-        assert first == (self.state[name, scorer] != "scored")
+        assert first == ((name, scorer) not in self.verdicts)
+        self.verdicts.add((name, scorer))
         self.state[name, scorer] = "scored"
 
     @precondition(lambda self: self.owner)
@@ -86,7 +101,7 @@ class Stream(RuleBasedStateMachine):
             if self.state[name, scorer] == "due":
                 self.state[name, scorer] = "parked"
 
-    @rule(partition=partitions, wanted=st.integers(1, 4))
+    @rule(partition=partitions, wanted=st.integers(1, 8))
     def advance(self, partition: int, wanted: int) -> None:
         """The watermark passes events that owe nothing, or only what is parked; a second owner that tries is fenced."""
         start = self.watermark[partition]
@@ -106,6 +121,30 @@ class Stream(RuleBasedStateMachine):
         self.watermark[partition] = end
 
     @rule(partition=partitions)
+    def finish(self, partition: int) -> None:
+        """The owner judges all that is due of what it has in hand, and passes over it."""
+        for offset in range(self.watermark[partition], self.handled[partition]):
+            name = self.events[partition][offset]
+            for scorer in SCORERS:
+                if self.own[partition, offset] and self.state[name, scorer] == "due":
+                    self._score(name, scorer, error=False)
+        self.advance(partition, self.handled[partition] - self.watermark[partition])
+
+    @rule(before=st.sampled_from((3, 1_000)), verdicts_too=st.booleans())
+    def forget(self, before: int, verdicts_too: bool) -> None:
+        """What came at an offset below is too old now, its verdicts perhaps as well."""
+        kept = RetentionSettings(traces=_DAY, verdicts=_DAY if verdicts_too else 999 * _DAY)
+        self.ledger.retention.prune(kept, before + _DAY // timedelta(milliseconds=1))
+        for name, (partition, offset) in list(self.owner.items()):
+            states = {scorer: self.state[name, scorer] for scorer in SCORERS}
+            if offset < min(before, self.watermark[partition]) and not {"due", "parked"} & set(states.values()):
+                del self.owner[name]
+                self.final[partition, offset] = states
+        assert {name for name in "abcdefgh" if self.ledger.intake.trace_of(name)} == set(self.owner)
+        if verdicts_too:
+            self.verdicts.clear()
+
+    @rule(partition=partitions)
     def crash(self, partition: int) -> None:
         """The owner dies; the next one starts where the ledger says."""
         stands = self.ledger.positions.read("traces", partition)
@@ -120,8 +159,9 @@ class Stream(RuleBasedStateMachine):
             for offset in range(self.watermark[partition]):
                 name = self.events[partition][offset]
                 for scorer in SCORERS:
-                    own = self.owner[name] == (partition, offset)
-                    expected[scorer, _outcome(self.state[name, scorer]) if own else "duplicate"] += 1
+                    here = (partition, offset)
+                    state = self.final[here][scorer] if here in self.final else self.state[name, scorer]
+                    expected[scorer, _outcome(state) if self.own[here] else "duplicate"] += 1
         found = {(row.scorer, row.outcome): row.count for row in self.ledger.positions.accounted()}
         assert found == dict(expected)
         assert self.ledger.positions.received() == sum(self.watermark.values())
@@ -132,11 +172,11 @@ class Stream(RuleBasedStateMachine):
     def what_is_owed_is_what_is_parked(self) -> None:
         """Exactly the parked are there to be worked off."""
         parked = {(row.trace_id, row.scorer) for row in self.ledger.intake.parked(100)}
-        assert parked == {key for key, state in self.state.items() if state == "parked"}
+        assert parked == {key for key, state in self.state.items() if state == "parked" and key[0] in self.owner}
 
     def _outcomes(self, partition: int, offset: int) -> list[tuple[str, str, str]] | None:
         name = self.events[partition][offset]
-        if self.owner[name] != (partition, offset):
+        if not self.own[partition, offset]:
             return [(scorer, "duplicate", "position") for scorer in SCORERS]
         states = {scorer: self.state[name, scorer] for scorer in SCORERS}
         if "due" in states.values():
@@ -191,10 +231,11 @@ def _verdict(name: str, scorer: str, *, error: bool) -> VerdictRow:
         offset=0,
         judged_at_ms=0,
         duration_s=0.0,
+        published=True,
     )
 
 
 TestStream = Stream.TestCase
 TestStream.settings = settings(
-    max_examples=40, stateful_step_count=30, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    max_examples=60, stateful_step_count=40, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )

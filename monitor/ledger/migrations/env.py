@@ -1,8 +1,8 @@
-"""Alembic's entry: it runs on the connection that `monitor.ledger.migrate` hands over, in its transaction."""
+"""Alembic's entry: it runs on the connection that `monitor.ledger.revisions` hands over, in its transaction."""
 
 from alembic import context
 
-from monitor.ledger.migrate import VERSION_TABLE
+from monitor.ledger.revisions import VERSION_TABLE
 from monitor.ledger.schema import metadata
 
 context.configure(

@@ -8,8 +8,8 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 
 from monitor.errors import ServiceUnavailable
-from monitor.ledger import Ledger, LedgerAddressError, LedgerUnavailable, open_ledger
-from monitor.ledger.migrate import VERSION_TABLE, current_revision
+from monitor.ledger import Ledger, LedgerAddressError, LedgerUnavailable, RetentionSettings, open_ledger
+from monitor.ledger.revisions import VERSION_TABLE, current_revision
 from monitor.ledger.schema import metadata
 
 
@@ -113,7 +113,7 @@ def test_reads_use_their_indexes(tmp_path: Path) -> None:
     plans = []
 
     def explain(_conn, cursor, statement, parameters, _context, _many) -> None:
-        if statement.startswith("SELECT"):
+        if statement.startswith(("SELECT", "DELETE")):
             cursor.execute(f"EXPLAIN QUERY PLAN {statement}", parameters)
             plans.append(" ".join(str(row[3]) for row in cursor.fetchall()))
 
@@ -123,9 +123,11 @@ def test_reads_use_their_indexes(tmp_path: Path) -> None:
     ledger.figures.pass_rates(5)
     ledger.members.unreconciled("production", 5)
     ledger.members.active("production")
+    ledger.retention.prune(RetentionSettings(), 0)
     ledger.close()
     used = "\n".join(plans)
     for name in (
+        "traces_event_time",
         "decisions_parked",
         "verdicts_unpublished",
         "verdicts_event_time",
