@@ -84,8 +84,10 @@ def _ledger(config: Config) -> str:
 
 
 def _mlflow(config: Config) -> str:
-    from monitor.traces.mlflow_store import MlflowTraceStore  # noqa: PLC0415 - mlflow takes seconds to import
+    from monitor.mlflow_transport import configure_mlflow_transport  # noqa: PLC0415 - mlflow takes seconds to import
+    from monitor.traces.mlflow_store import MlflowTraceStore  # noqa: PLC0415
 
+    configure_mlflow_transport(config.mlflow)
     MlflowTraceStore(config.mlflow.tracking_uri, config.experiment).probe()
     return f"answers; experiment {config.experiment}"
 

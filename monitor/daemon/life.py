@@ -28,7 +28,9 @@ from monitor.figures import FigureReader
 from monitor.health import Health
 from monitor.leadership import RENEWALS_A_LIFE, Leadership
 from monitor.ledger.ledger import Ledger, open_ledger
+from monitor.masking import Mask
 from monitor.metrics import GroupMetrics, KnownLabels, ProcessMetrics
+from monitor.mlflow_transport import configure_mlflow_transport
 from monitor.pipeline.effects import Effects
 from monitor.pipeline.intake import IntakeLoop, IntakeParts
 from monitor.pipeline.judging import Judging
@@ -86,7 +88,8 @@ class Daemon:
         self._stop = stop
         self._clock = clock
         self._registry = CollectorRegistry()
-        self._health = Health(("kafka", "mlflow", "ledger", "judge"))
+        self._mask = Mask.of(config, os.environ)
+        self._health = Health(("kafka", "mlflow", "ledger", "judge"), self._mask)
         self._patience = Patience(health=self._health, stop=stop, log=log, longest=config.pipeline.retry_up_to)
 
     def run(self, on_start: Callable[[str], None] = lambda _address: None) -> None:
@@ -106,6 +109,7 @@ class Daemon:
         with ExitStack() as stack:
             ledger = self._patience.call("ledger", lambda: open_ledger(self._config.ledger.url.get_secret_value()))
             stack.callback(ledger.close)
+            configure_mlflow_transport(self._config.mlflow)
             traces = MlflowTraceStore(self._config.mlflow.tracking_uri, self._config.experiment)
             suite = self._build_suite(traces)
             metrics = self._build_metrics(suite, ledger)
@@ -205,7 +209,15 @@ class Daemon:
         schedule = Schedule(self._log)
 
         def duty(name: str, work: Callable[..., object]) -> Duty:
-            return Duty(name=name, work=work, leadership=leadership, jobs=ledger.jobs, clock=self._clock, log=self._log)
+            return Duty(
+                name=name,
+                work=work,
+                leadership=leadership,
+                jobs=ledger.jobs,
+                clock=self._clock,
+                log=self._log,
+                mask=self._mask,
+            )
 
         every = Every(interval=config.pipeline.upkeep_every)
         alerting = Alerting(ledger, assembly.watched_of(config), config.alerts, self._log)
