@@ -27,6 +27,7 @@ from monitor.exposition import HttpPort, application
 from monitor.figures import FigureReader
 from monitor.health import Health
 from monitor.leadership import RENEWALS_A_LIFE, Leadership
+from monitor.ledger.credentials import follow_credentials
 from monitor.ledger.ledger import Ledger, open_ledger
 from monitor.masking import Mask
 from monitor.metrics import GroupMetrics, KnownLabels, ProcessMetrics
@@ -109,6 +110,7 @@ class Daemon:
         with ExitStack() as stack:
             ledger = self._patience.call("ledger", lambda: open_ledger(self._config.ledger.url.get_secret_value()))
             stack.callback(ledger.close)
+            follow_credentials(ledger.database.engine, self._config.ledger.url.get_secret_value)
             configure_mlflow_transport(self._config.mlflow)
             traces = MlflowTraceStore(self._config.mlflow.tracking_uri, self._config.experiment)
             suite = self._build_suite(traces)
