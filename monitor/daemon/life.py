@@ -95,7 +95,9 @@ class Daemon:
 
     def run(self, on_start: Callable[[str], None] = lambda _address: None) -> None:
         """Run until the stop event is set. See `run_daemon` for what it raises."""
-        port = HttpPort(application(self._registry, self._health, lambda: not self._stop.is_set()), self._config.http)
+        settings = self._config.http
+        app = application(self._registry, self._health, lambda: not self._stop.is_set(), settings)
+        port = HttpPort(app, settings)
         with port:
             self._log.info("http port answers", address=port.address)
             on_start(port.address)
