@@ -12,6 +12,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 from certificates import Authority
 from scram import SCRAM_PASSWORD, set_scram_password
 
+LEDGER_PASSWORD = "ledger-p@ss/word-31"
 _MODULES = "org.apache.kafka.common.security"
 
 
@@ -66,3 +67,28 @@ def guarded_topic(guarded_kafka):
     name = f"traces-{uuid.uuid4().hex[:12]}"
     guarded_kafka.create_topic(name, 1)
     return name
+
+
+@pytest.fixture
+def password_role(postgres_url, postgres_ledger_url):
+    """A role that owns the ledger's database and must show a password; a runner of statements; the password."""
+    import sqlalchemy
+    from sqlalchemy.engine import make_url
+
+    engine = sqlalchemy.create_engine(postgres_url, isolation_level="AUTOCOMMIT", poolclass=sqlalchemy.NullPool)
+    role = f"role_{make_url(postgres_ledger_url).database}"
+
+    def run(statement):
+        with engine.connect() as connection:
+            result = connection.exec_driver_sql(statement)
+            return result.scalar() if result.returns_rows else None
+
+    rules = Path(run("SHOW hba_file"))
+    before = rules.read_text()
+    run(f"CREATE ROLE {role} LOGIN PASSWORD '{LEDGER_PASSWORD}'")
+    run(f"ALTER DATABASE {make_url(postgres_ledger_url).database} OWNER TO {role}")
+    rules.write_text(f"local all {role} scram-sha-256\n{before}")
+    run("SELECT pg_reload_conf()")
+    yield role, run, LEDGER_PASSWORD
+    rules.write_text(before)
+    run("SELECT pg_reload_conf()")

@@ -4,40 +4,14 @@ import socket
 import ssl
 import threading
 from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
-import sqlalchemy
 from guard import server_context
 from sqlalchemy.engine import make_url
 
 from monitor.ledger import LedgerUnavailable, open_ledger
 from monitor.ledger.credentials import follow_credentials
 from monitor.secret_files import FileSecret, SecretFile
-
-PASSWORD = "ledger-p@ss/word-31"
-
-
-@pytest.fixture
-def password_role(postgres_url, postgres_ledger_url):
-    """A role that must show a password, and a statement runner for its owner."""
-    engine = sqlalchemy.create_engine(postgres_url, isolation_level="AUTOCOMMIT", poolclass=sqlalchemy.NullPool)
-    role = f"role_{make_url(postgres_ledger_url).database}"
-
-    def run(statement):
-        with engine.connect() as connection:
-            result = connection.exec_driver_sql(statement)
-            return result.scalar() if result.returns_rows else None
-
-    rules = Path(run("SHOW hba_file"))
-    before = rules.read_text()
-    run(f"CREATE ROLE {role} LOGIN PASSWORD '{PASSWORD}'")
-    run(f"ALTER DATABASE {make_url(postgres_ledger_url).database} OWNER TO {role}")
-    rules.write_text(f"local all {role} scram-sha-256\n{before}")
-    run("SELECT pg_reload_conf()")
-    yield role, run
-    rules.write_text(before)
-    run("SELECT pg_reload_conf()")
 
 
 def _url(postgres_ledger_url, role, password):
@@ -46,7 +20,7 @@ def _url(postgres_ledger_url, role, password):
 
 def test_a_rotated_password_is_used_by_the_next_connection(postgres_ledger_url, password_role, tmp_path):
     """The server drops what is open, as at a failover: the ledger comes back with the new password."""
-    role, run = password_role
+    role, run, _ = password_role
     path = tmp_path / "password"
     path.write_text("ledger-p%40ss%2Fword-31\n")
     before, after = _url(postgres_ledger_url, role, "PLACE").split("PLACE")
@@ -68,7 +42,7 @@ def test_a_rotated_password_is_used_by_the_next_connection(postgres_ledger_url, 
 
 def test_a_wrong_password_is_named_and_not_shown(postgres_ledger_url, password_role):
     """PostgreSQL's own words."""
-    role, _ = password_role
+    role, _, _ = password_role
     with pytest.raises(LedgerUnavailable, match="password authentication failed") as caught:
         open_ledger(_url(postgres_ledger_url, role, "not-the-password"))
     assert "not-the-password" not in str(caught.value)
