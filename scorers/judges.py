@@ -8,6 +8,7 @@ import httpx
 
 from scorers.errors import JudgeUnavailable
 from scorers.judge_transport import bound_judge_calls
+from scorers.prompt_rendering import render_texts_once
 from scorers.settings import JudgeSettings
 
 _OPENAI = "https://api.openai.com/v1"
@@ -47,6 +48,7 @@ def configure_judge(settings: JudgeSettings) -> None:
     os.environ["MLFLOW_MODEL_CATALOG_URI"] = ""
     os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
     bound_judge_calls(retries=settings.retries, concurrency=settings.concurrency)
+    render_texts_once()
     for module in _LAZY_MODULES:
         importlib.import_module(module)
 

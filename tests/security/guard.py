@@ -22,6 +22,7 @@ class Guard:
     address: str = ""
     seen: list[tuple[str | None, str | None]] = field(default_factory=list)
     targets: list[str] = field(default_factory=list)
+    bodies: list[bytes] = field(default_factory=list)
 
 
 @contextmanager
@@ -44,6 +45,7 @@ def guarded(upstream: str, authorization: str | None = None, tls: ssl.SSLContext
             shown = self.headers.get("authorization")
             guard.seen.append((shown, _common_name(self.request) if tls is not None else None))
             guard.targets.append(self.path)
+            guard.bodies.append(body)
             if guard.authorization is not None and shown != guard.authorization:
                 return self._answer(401, b"who are you?", {})
             parts = urlsplit(self.path)
