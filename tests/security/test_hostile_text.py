@@ -33,10 +33,10 @@ MARKER = "tracewatch-was-here"
 HOSTILE = MappingProxyType(
     {
         "shell": f"$(touch {MARKER}) `touch {MARKER}`; touch {MARKER} | touch {MARKER}",
-        "jinja": "{{7*7}} {% for x in range(9) %}x{% endfor %} {{ config }}",
-        "places": "{{ inputs }} {{output}} {{ outputs }} {{input}} {{retrieval_context}} {{content}} {{guidelines}}",
-        "percent": "%s%n%x%(password)s %d" * 3,
-        "format": "{0.__class__} {self.__init__.__globals__} {} {!r}",
+        "jinja": "jinja: {{7*7}} {% for x in range(9) %}x{% endfor %} {{ config }}",
+        "places": "places: {{ inputs }} {{output}} {{ outputs }} {{input}} {{content}} {{guidelines_context}}",
+        "percent": "percent: %s%n%x%(password)s %d",
+        "format": "format: {0.__class__} {self.__init__.__globals__} {} {!r}",
         "markup": "[red]red[/red] [link=http://x]y[/link] [/] [bold",
         "ansi": "\x1b[31mred\x1b]0;title\x07\x1b[2J\x9b2J",
         "lines": "one\r\ntwo\n2026-01-01T00:00:00Z [error    ] forged event\u2028three\u2029",
@@ -143,9 +143,10 @@ def _prompts_hold_texts_as_they_are(bodies):
     sent = [json.loads(body) for body in bodies if b"messages" in body]
     prompts = ["\n".join(message["content"] for message in each["messages"]) for each in sent]
     for kind in ("jinja", "places", "format", "percent"):
-        holding = [prompt for prompt in prompts if HOSTILE[kind] in prompt]
-        assert len(holding) >= 3, f"{kind}: each judge reads the text as it was sent"
-    assert not any("81" in prompt or "{{ inputs }} {{ inputs }}" in prompt for prompt in prompts)
+        holding = [prompt for prompt in prompts if f"{kind}: " in prompt]
+        assert len(holding) >= 3, "one of each judge"
+        # Where a place was filled again, the text around it is no longer whole.
+        assert [prompt for prompt in holding if prompt.count(f"{kind}: ") != prompt.count(HOSTILE[kind])] == []
     assert max(map(len, prompts)) < 3 * len(HOSTILE["long"])
 
 
