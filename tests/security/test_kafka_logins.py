@@ -243,3 +243,32 @@ def _oauth_settings(tokens):
     from consumers.settings import OAuthSettings
 
     return OAuthSettings(token_url=tokens.url, client_id=CLIENT_ID, client_secret=OAUTH_SECRET)
+
+
+def test_readiness_names_a_refused_login_and_hides_the_password(guarded_kafka, guarded_topic, mlflow_uri, tmp_path):
+    """The daemon waits, says why, and is ready when the password is right."""
+    from monitor.config import Config
+    from tests.acceptance.running_daemon import running
+
+    secret = _Changing("not-the-password-55")
+    source = _scram(guarded_kafka, guarded_topic, password=secret)
+    config = Config.model_validate(
+        {
+            "app": "shop",
+            "mlflow": {"tracking_uri": mlflow_uri},
+            "ledger": {"url": f"sqlite:///{tmp_path / 'ledger.db'}"},
+            "scorers": [{"name": "short", "use": "AnswerLength", "max_length": 4}],
+            "pipeline": {"retry_up_to": "1s"},
+            "http": {"port": 0},
+        }
+    ).model_copy(update={"source": source})
+    with running(config) as daemon:
+
+        def cause():
+            return daemon.readiness()[1]["dependencies"]["kafka"]["cause"]
+
+        daemon.eventually(lambda: "Authentication failed" in cause(), "the refusal is shown")
+        assert daemon.readiness()[0] == 503
+        assert "not-the-password-55" not in cause()
+        secret.current = SCRAM_PASSWORD
+        daemon.eventually(lambda: daemon.readiness()[0] == 200, "ready")
