@@ -8,9 +8,9 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from kafka import errors as kafka_errors
-from kafka.net.compat import KafkaNetClient
 
 from consumers.errors import ConsumersError, MessageRefused, OwnershipLost, SourceFailed, SourceUnavailable
+from consumers.kafka_credentials import explained, network, with_credentials
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -91,20 +91,21 @@ def connect(factory: Callable[..., T], options: Mapping[str, Any], *, topics: tu
     Raises:
         SourceUnavailable: with the cause (refused, wrong password, unknown authority, unknown host ...).
     """
+    theirs, credentials = with_credentials(options)
     parts: list[Any] = []
 
-    def network(**configs: Any) -> Any:
-        parts.append(KafkaNetClient(**configs))
+    def connected(**configs: Any) -> Any:
+        parts.append(network(credentials, configs))
         return parts[-1]
 
     with _cause_from_log() as cause:
         try:
-            return factory(*topics, **options, kafka_client=network)
+            return factory(*topics, **theirs, kafka_client=connected)
         except (kafka_errors.KafkaError, OSError, ValueError) as error:
             for part in parts:
                 part.close()
             where = f"Kafka at {options.get('bootstrap_servers')}"
-            raise SourceUnavailable(f"{where}: {cause() or describe(error)}") from error
+            raise SourceUnavailable(f"{where}: {explained(cause() or describe(error), theirs)}") from error
 
 
 class _CauseCollector(logging.Handler):

@@ -48,6 +48,20 @@ class DeadLetterSettings(BaseModel):
     stop_after: int = Field(500, ge=1, description="How many messages in a row of the stream that share is taken over.")
 
 
+class OAuthSettings(BaseModel):
+    """A token endpoint and who asks it: the client-credentials grant of OAuth 2.0."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    token_url: str = Field(pattern=r"^https?://", description="The endpoint that gives access tokens.")
+    client_id: str = Field(min_length=1, description="Who asks for a token.")
+    client_secret: SecretStr = Field(description="Its secret, sent with HTTP basic authentication.")
+    scope: str | None = Field(None, description="What the token shall be good for; the endpoint's default if left out.")
+    ca_file: Path | None = Field(
+        None, description="PEM file of the authorities to trust for the endpoint; the system's if left out."
+    )
+
+
 class SourceSettings(BaseModel):
     """Where trace events come from."""
 
@@ -74,11 +88,12 @@ class SourceSettings(BaseModel):
     security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
         "PLAINTEXT", description="How to talk to the brokers."
     )
-    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "GSSAPI"] | None = Field(
+    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER", "GSSAPI"] | None = Field(
         None, description="How to log in, for the SASL protocols."
     )
     sasl_plain_username: str | None = Field(None, description="User name, for PLAIN and SCRAM.")
     sasl_plain_password: SecretStr | None = Field(None, description="Password, for PLAIN and SCRAM.")
+    sasl_oauth: OAuthSettings | None = Field(None, description="Where tokens come from, for OAUTHBEARER.")
     sasl_kerberos_service_name: str | None = Field(None, description="Service name, for GSSAPI.")
     ssl_cafile: Path | None = Field(None, description="PEM file of the authorities to trust; the system's if left out.")
     ssl_certfile: Path | None = Field(None, description="PEM file of the client certificate.")
@@ -102,11 +117,22 @@ class SourceSettings(BaseModel):
             raise ValueError("`path` is required for `kind: file`")
         if self.security_protocol.startswith("SASL") and self.sasl_mechanism is None:
             raise ValueError(f"`sasl_mechanism` is required for `security_protocol: {self.security_protocol}`")
+        self._can_log_in()
         if self.dead_letter_topic == self.topic:
             raise ValueError("`dead_letter_topic` must not be `topic`: dead letters would come back for ever")
         if not self.heartbeat_interval < self.session_timeout:
             raise ValueError("`heartbeat_interval` must be shorter than `session_timeout`")
         return self
+
+    def _can_log_in(self) -> None:
+        mechanism = self.sasl_mechanism if self.security_protocol.startswith("SASL") else None
+        if mechanism == "OAUTHBEARER" and self.sasl_oauth is None:
+            raise ValueError("`sasl_oauth` is required for `sasl_mechanism: OAUTHBEARER`")
+        named = self.sasl_plain_username is not None and self.sasl_plain_password is not None
+        if mechanism in {"PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"} and not named:
+            raise ValueError(
+                f"`sasl_plain_username` and `sasl_plain_password` are required for `sasl_mechanism: {mechanism}`"
+            )
 
     @property
     def dead_letters(self) -> str:
@@ -114,32 +140,37 @@ class SourceSettings(BaseModel):
         return self.dead_letter_topic or f"{self.topic}.dead-letter"
 
     def connection(self) -> dict[str, Any]:
-        """The options that every Kafka client needs to reach the cluster; contains the password in the clear."""
+        """The options that `kafka_connection.connect` needs to reach the cluster; the password is in the clear.
+
+        Secrets are read when this is called; `credentials` lets a running client read them again.
+        """
         wanted = {
             "bootstrap_servers": [server.strip() for server in self.bootstrap_servers.split(",")],
             "security_protocol": self.security_protocol,
             "sasl_mechanism": self.sasl_mechanism,
             "sasl_plain_username": self.sasl_plain_username,
-            "sasl_plain_password": _revealed(self.sasl_plain_password),
+            "credentials": self.credentials if self.credentials() else None,
+            "sasl_oauth": self.sasl_oauth,
             "sasl_kerberos_service_name": self.sasl_kerberos_service_name,
             "ssl_cafile": _text(self.ssl_cafile),
             "ssl_certfile": _text(self.ssl_certfile),
             "ssl_keyfile": _text(self.ssl_keyfile),
-            "ssl_password": _revealed(self.ssl_password),
             "ssl_check_hostname": self.ssl_check_hostname,
             "bootstrap_timeout_ms": milliseconds(self.connect_timeout),
             "reconnect_backoff_max_ms": milliseconds(self.reconnect_backoff_max),
+            **self.credentials(),
         }
         return {key: value for key, value in wanted.items() if value is not None}
+
+    def credentials(self) -> dict[str, str]:
+        """The client's options that are secrets, read now: a running client asks at each of its connections."""
+        secrets = {"sasl_plain_password": self.sasl_plain_password, "ssl_password": self.ssl_password}
+        return {key: secret.get_secret_value() for key, secret in secrets.items() if secret is not None}
 
 
 def milliseconds(duration: timedelta) -> int:
     """Whole milliseconds of a duration."""
     return round(duration.total_seconds() * 1000)
-
-
-def _revealed(secret: SecretStr | None) -> str | None:
-    return None if secret is None else secret.get_secret_value()
 
 
 def _text(path: Path | None) -> str | None:

@@ -13,6 +13,8 @@ from rich.console import Console
 from consumers.errors import ConsumersError, SourceUnavailable
 from monitor.errors import MonitorError, ServiceUnavailable
 from monitor.evaluation.errors import CandidateUnavailable, EvaluatorFailed
+from monitor.masking import Mask
+from monitor.printable import Printable, printable
 from scorers.errors import JudgeUnavailable, ScorerError
 
 if TYPE_CHECKING:
@@ -25,6 +27,8 @@ UNREACHABLE: Final = 3
 
 _AWAY = (ServiceUnavailable, SourceUnavailable, JudgeUnavailable, CandidateUnavailable, EvaluatorFailed)
 _DEFAULT_FILE = Path("tracewatch.yaml")
+# What a command says goes through it; it knows the secrets as soon as a configuration is loaded.
+_MASK: Final = Mask()
 
 app = typer.Typer(
     name="tracewatch",
@@ -98,7 +102,7 @@ def run(config: ConfigFiles) -> None:
     from monitor.daemon import run_daemon  # noqa: PLC0415 - mlflow takes seconds to import
     from monitor.logs import set_up_logs  # noqa: PLC0415
 
-    raise typer.Exit(run_daemon(loaded, set_up_logs(loaded.log)))
+    raise typer.Exit(run_daemon(loaded, set_up_logs(loaded.log, mask=_MASK)))
 
 
 @app.command()
@@ -119,7 +123,7 @@ def check(config: ConfigFiles) -> None:
         judges += result.name.startswith("scorer ") and not result.words.startswith("code")
         sign = "[green]ok    [/green]" if result.passed else "[red]FAILED[/red]"
         console.print(sign, end=" ")
-        console.print(f"{result.name}: {result.words}", markup=False)
+        console.print(printable(_MASK(f"{result.name}: {result.words}")), markup=False)
     for line in judge_calls_a_month(loaded, judges):
         console.print(f"worst case, {line}", markup=False)
     if failed:
@@ -160,12 +164,12 @@ def evaluate(
     from monitor.evaluation.progress import EvaluationBar  # noqa: PLC0415
     from monitor.logs import LogSettings, set_up_logs  # noqa: PLC0415
 
-    set_up_logs(LogSettings(format=loaded.log.format, level="warning"))
+    set_up_logs(LogSettings(format=loaded.log.format, level="warning"), mask=_MASK)
     versions = 0 if loaded.evaluation is None else 2 if candidate else len(loaded.evaluation.versions)
     with contextlib.redirect_stdout(sys.stderr), EvaluationBar(_errors(), versions) as bar:
         result = evaluate_once(loaded, candidate, bar)
     for version, cause in result.unavailable.items():
-        _errors().print(f"version {version} could not be run: {cause}", style="red", markup=False)
+        _errors().print(printable(_MASK(f"version {version} could not be run: {cause}")), style="red", markup=False)
     for comparison in result.comparisons.values():
         _show(comparison, as_json=as_json)
     if result.unavailable:
@@ -388,7 +392,7 @@ def status(config: ConfigFiles) -> None:
 
     ledger = open_configured(loaded.ledger)
     try:
-        Console().print(*status_tables(loaded, ledger, SystemClock()), sep="\n")
+        Console().print(*map(Printable, status_tables(loaded, ledger, SystemClock())), sep="\n")
     finally:
         ledger.close()
 
@@ -429,8 +433,12 @@ def config_schema() -> None:
 
 def _load(paths: list[Path]) -> "Config":
     from monitor.config import load_config  # noqa: PLC0415 - half of the packages come with it
+    from monitor.logs import mask_tracebacks  # noqa: PLC0415
 
-    return load_config(paths, os.environ)
+    loaded = load_config(paths, os.environ)
+    _MASK.learn(loaded, os.environ)
+    mask_tracebacks(_MASK)
+    return loaded
 
 
 def _ask(question: str) -> None:
@@ -479,7 +487,7 @@ def _show(comparison: Any, *, as_json: bool) -> None:
         return
     from monitor.evaluation.table import changed_rows, comparison_table  # noqa: PLC0415
 
-    Console().print(comparison_table(comparison), changed_rows(comparison), sep="\n")
+    Console().print(Printable(comparison_table(comparison)), Printable(changed_rows(comparison)), sep="\n")
 
 
 def _errors() -> Console:
@@ -487,4 +495,5 @@ def _errors() -> Console:
 
 
 def _complain(error: Exception) -> None:
-    _errors().print(str(error) or type(error).__name__, style="red", markup=False)
+    text = printable(_MASK(str(error) or type(error).__name__), keep="\n")
+    _errors().print(text, style="red", markup=False)

@@ -15,7 +15,7 @@ from monitor.ledger.rows import LeaseToken
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Duty:
-    """A job that only the lease holder does, and that notes in the ledger how it went."""
+    """A job that only the lease holder does, and that notes in the ledger how it went, in words without secrets."""
 
     name: str
     work: Callable[[LeaseToken], object]
@@ -23,6 +23,7 @@ class Duty:
     jobs: Jobs
     clock: Clock
     log: FilteringBoundLogger
+    mask: Callable[[str], str] = str
 
     def __call__(self) -> None:
         """Do the work if this replica holds the lease."""
@@ -35,7 +36,7 @@ class Duty:
             self.log.warning("lease lost", job=self.name, cause=str(lost))
         except MonitorError as error:
             self.log.warning("job failed", job=self.name, cause=str(error))
-            words = str(error)
+            words = self.mask(str(error))
             self._note(lambda: self.jobs.failed(self.name, self.clock.now_ms(), words, token))
         else:
             self._note(lambda: self.jobs.succeeded(self.name, self.clock.now_ms(), token))

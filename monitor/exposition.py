@@ -1,6 +1,7 @@
 """The HTTP port: `/metrics`, `/healthz`, `/readyz`."""
 
 import socket
+import ssl
 import threading
 from collections.abc import Awaitable, Callable
 from typing import Self
@@ -8,34 +9,47 @@ from typing import Self
 import uvicorn
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
-from pydantic import BaseModel, ConfigDict, Field
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from monitor.errors import AddressInUseError
+from monitor.errors import AddressInUseError, MonitorError
 from monitor.health import Health
+from monitor.http_access import HttpAccess, HttpSettings, TlsSettings, server_tls
+from monitor.http_limits import MAX_HEADER_BYTES, BoundedProtocol
+
+__all__ = ["HttpPort", "HttpSettings", "application"]
 
 _STOP_TIMEOUT_S = 10.0
+_HEADERS = [
+    ("x-content-type-options", "nosniff"),
+    ("cache-control", "no-store"),
+    ("referrer-policy", "no-referrer"),
+    ("content-security-policy", "default-src 'none'; frame-ancestors 'none'"),
+]
+
+Answer = Callable[[Request], Response] | Callable[[Request], Awaitable[Response]]
 
 
-class HttpSettings(BaseModel):
-    """Where metrics and health are served."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    host: str = Field("127.0.0.1", description="The address to bind to; loopback unless told otherwise.")
-    port: int = Field(9464, ge=0, le=65535, description="The port; 0 takes a free one.")
+class HttpTlsError(MonitorError):
+    """The files of `http.tls` cannot be used."""
 
 
-def application(registry: CollectorRegistry, health: Health, alive: Callable[[], bool]) -> Starlette:
-    """The ASGI application. `alive` tells whether every thread of the daemon still runs."""
+def application(
+    registry: CollectorRegistry, health: Health, alive: Callable[[], bool], settings: HttpSettings | None = None
+) -> Starlette:
+    """The ASGI application. `alive` tells whether every thread of the daemon still runs.
+
+    `/healthz` and `/readyz` are open to everybody, as an orchestrator asks them; who may not see more is not told what
+    the daemon depends on.
+    """
+    access = HttpAccess(settings or HttpSettings())
     return Starlette(
         routes=[
-            Route("/metrics", _metrics(registry)),
+            Route("/metrics", access.required(_metrics(registry))),
             Route("/healthz", _healthz(alive)),
-            Route("/readyz", _readyz(health)),
+            Route("/readyz", _readyz(health, access)),
         ]
     )
 
@@ -57,14 +71,14 @@ def _healthz(alive: Callable[[], bool]) -> Callable[[Request], Awaitable[Respons
     return healthz
 
 
-def _readyz(health: Health) -> Callable[[Request], Awaitable[Response]]:
-    async def readyz(_request: Request) -> Response:
-        states = health.states()
-        body = {
-            "ready": health.ready,
-            "dependencies": {name: {"up": state.up, "cause": state.cause} for name, state in states.items()},
-        }
-        return JSONResponse(body, status_code=200 if health.ready else 503)
+def _readyz(health: Health, access: HttpAccess) -> Callable[[Request], Awaitable[Response]]:
+    async def readyz(request: Request) -> Response:
+        body: dict[str, object] = {"ready": health.ready}
+        # A cause names hosts, topics and users.
+        if access.trusts(request):
+            states = health.states()
+            body["dependencies"] = {name: {"up": state.up, "cause": state.cause} for name, state in states.items()}
+        return JSONResponse(body, status_code=200 if body["ready"] else 503)
 
     return readyz
 
@@ -73,10 +87,28 @@ class HttpPort:
     """Serves an ASGI application from a thread, as a context manager."""
 
     def __init__(self, app: Starlette, settings: HttpSettings) -> None:
-        """Prepare to serve; nothing listens before the context is entered."""
+        """Prepare to serve; nothing listens before the context is entered.
+
+        Raises:
+            HttpTlsError: the files of `http.tls` cannot be used.
+        """
         self._settings = settings
+        tls = None if settings.tls is None else _tls(settings.tls)
         self._server = uvicorn.Server(
-            uvicorn.Config(app, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=2)
+            uvicorn.Config(
+                app,
+                http=BoundedProtocol,
+                ws="none",
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                proxy_headers=False,
+                headers=_HEADERS,
+                h11_max_incomplete_event_size=MAX_HEADER_BYTES,
+                lifespan="off",
+                timeout_graceful_shutdown=2,
+                ssl_context_factory=None if tls is None else lambda _config, _default: tls,
+            )
         )
         self._thread = threading.Thread(name="http")
         self._port = settings.port
@@ -104,7 +136,7 @@ class HttpPort:
     @property
     def address(self) -> str:
         """The base URL under which the port answers."""
-        return f"http://{self._settings.host}:{self._port}"
+        return f"{'http' if self._settings.tls is None else 'https'}://{self._settings.host}:{self._port}"
 
     @property
     def alive(self) -> bool:
@@ -115,3 +147,11 @@ class HttpPort:
         """Answer what is under way, then stop listening."""
         self._server.should_exit = True
         self._thread.join(timeout=_STOP_TIMEOUT_S)
+
+
+def _tls(settings: TlsSettings) -> ssl.SSLContext:
+    try:
+        return server_tls(settings)
+    except OSError as error:
+        names = ", ".join(f"{key} {path}" for key, path in settings.files().items())
+        raise HttpTlsError(f"http.tls: {error.strerror or error} ({names})") from error

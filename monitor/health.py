@@ -1,7 +1,7 @@
 """What the process depends on, and whether it is there: the source of `/readyz` and of the gauge `dependency_up`."""
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 
@@ -19,7 +19,9 @@ class Health:
     A dependency starts as not up, so that a process is ready only when it has reached all of them once.
     """
 
-    def __init__(self, names: tuple[str, ...]) -> None:
+    def __init__(self, names: tuple[str, ...], mask: Callable[[str], str] = str) -> None:
+        """All not up yet; every cause goes through `mask` before it is kept."""
+        self._mask = mask
         self._lock = threading.Lock()
         self._states = {name: Dependency(up=False, cause="not reached yet") for name in names}
 
@@ -29,7 +31,7 @@ class Health:
 
     def down(self, name: str, cause: str) -> bool:
         """Note that the dependency did not answer, and why; returns whether that is news."""
-        return self._note(name, Dependency(up=False, cause=cause))
+        return self._note(name, Dependency(up=False, cause=self._mask(cause)))
 
     def states(self) -> Mapping[str, Dependency]:
         """The state of each dependency by name."""

@@ -2,12 +2,17 @@
 
 import logging
 import sys
-from collections.abc import Callable
+import threading
+import traceback
+from collections.abc import Callable, MutableMapping
+from types import TracebackType
 from typing import Any, Literal, TextIO
 
 import structlog
 from pydantic import BaseModel, ConfigDict, Field
 from structlog.typing import FilteringBoundLogger
+
+from monitor.printable import printable
 
 _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 
@@ -25,10 +30,13 @@ class LogSettings(BaseModel):
     )
 
 
-def set_up_logs(settings: LogSettings, stream: TextIO | None = None) -> FilteringBoundLogger:
+def set_up_logs(
+    settings: LogSettings, stream: TextIO | None = None, *, mask: Callable[[str], str] = str
+) -> FilteringBoundLogger:
     """Send the logs of structlog and of the libraries (warnings and worse) to `stream`, standard error if None.
 
-    Standard output is left to the answers of commands. May be called again; the last call holds.
+    Every line, tracebacks too, goes through `mask` before it is written. Standard output is left to the answers of
+    commands. May be called again; the last call holds.
     """
     target = sys.stderr if stream is None else stream
     level = _LEVELS[settings.level]
@@ -39,16 +47,22 @@ def set_up_logs(settings: LogSettings, stream: TextIO | None = None) -> Filterin
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.StackInfoRenderer(),
     ]
+    # Not structlog's own tracebacks for consoles, which show the values of all variables: passwords, customers' texts.
+    last: list[Callable[..., Any]] = [structlog.processors.format_exc_info]
     if settings.format == "json":
-        last: list[Callable[..., Any]] = [
-            structlog.processors.format_exc_info,
-            structlog.processors.EventRenamer("message"),
-            structlog.processors.JSONRenderer(),
-        ]
+        last += [structlog.processors.EventRenamer("message"), structlog.processors.JSONRenderer()]
     else:
-        last = [structlog.dev.ConsoleRenderer(colors=target.isatty(), pad_event_to=30)]
+        console = structlog.dev.ConsoleRenderer(
+            colors=target.isatty(), pad_event_to=30, exception_formatter=structlog.dev.plain_traceback
+        )
+        last += [_printable, console]
     formatter = structlog.stdlib.ProcessorFormatter(
-        foreign_pre_chain=shared, processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last]
+        foreign_pre_chain=shared,
+        processors=[
+            structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+            *last,
+            _line_through(mask),
+        ],
     )
     output = logging.StreamHandler(target)
     output.setFormatter(formatter)
@@ -65,3 +79,31 @@ def set_up_logs(settings: LogSettings, stream: TextIO | None = None) -> Filterin
     )
     log: FilteringBoundLogger = structlog.get_logger("tracewatch")
     return log
+
+
+def mask_tracebacks(mask: Callable[[str], str]) -> None:
+    """From now on, what Python itself prints of an error that nobody catches goes through `mask`, in all threads."""
+
+    def show(kind: type[BaseException], error: BaseException | None, trace: TracebackType | None) -> None:
+        if not issubclass(kind, SystemExit):
+            sys.stderr.write(mask("".join(traceback.format_exception(kind, error, trace))))
+
+    sys.excepthook = show
+    threading.excepthook = lambda args: show(args.exc_type, args.exc_value, args.exc_traceback)
+
+
+def _line_through(mask: Callable[[str], str]) -> Callable[..., Any]:
+    """The last processor, which is given a finished line."""
+
+    def masked(_logger: Any, _method: str, line: Any) -> Any:
+        return mask(line)
+
+    return masked
+
+
+def _printable(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """One record is one line, whatever a library or a trace puts into it; only tracebacks have several."""
+    for key, value in event.items():
+        if isinstance(value, str):
+            event[key] = printable(value, keep="\n\t" if key in {"exception", "stack"} else "")
+    return event

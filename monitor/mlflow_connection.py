@@ -8,11 +8,13 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http import HTTPStatus
 
-import httpx
 import sqlalchemy
 from mlflow.exceptions import MlflowException
 from mlflow.tracing.client import TracingClient
+from mlflow.utils.credentials import get_default_host_creds
+from mlflow.utils.rest_utils import http_request
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
@@ -136,11 +138,25 @@ def _database_is_away(error: SQLAlchemyError) -> bool:
 
 def _ping_server(tracking_uri: str) -> None:
     try:
-        answer = httpx.get(f"{tracking_uri.rstrip('/')}/health", timeout=CONNECT_TIMEOUT_S, follow_redirects=True)
-    except (httpx.HTTPError, httpx.InvalidURL) as error:
-        raise ConnectionError(f"{tracking_uri}: {error}") from error
-    if answer.is_server_error:
+        # MLflow's own client: its credentials, certificates and proxy are part of the question.
+        answer = http_request(  # type: ignore[no-untyped-call]
+            get_default_host_creds(tracking_uri),  # type: ignore[no-untyped-call]
+            "/health",
+            "GET",
+            max_retries=0,
+            timeout=CONNECT_TIMEOUT_S,
+            raise_on_status=False,
+        )
+    except MlflowException as error:
+        raise ConnectionError(f"{tracking_uri}: {_cause(error)}") from error
+    if answer.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR:
         raise ConnectionError(f"{tracking_uri}: /health answers {answer.status_code}")
+
+
+def _cause(error: MlflowException) -> str:
+    """What MLflow's client says, without what it says around it."""
+    words = " ".join(str(error).split())
+    return words.rpartition(" failed with exception ")[2]
 
 
 def _ping_database(tracking_uri: str) -> None:

@@ -2,9 +2,10 @@
 
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Literal
+from pathlib import Path
+from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
 from monitor.clock import Duration
 from monitor.rate import Rate
@@ -23,6 +24,37 @@ class MlflowSettings(BaseModel):
     experiment: str | None = Field(
         default=None, min_length=1, description="Name of the experiment, made if missing; the app's name if left out."
     )
+    token: SecretStr | None = Field(default=None, description="Bearer token for a tracking server.")
+    username: str | None = Field(
+        default=None, min_length=1, description="User of a tracking server that asks for HTTP basic authentication."
+    )
+    password: SecretStr | None = Field(default=None, description="The user's password.")
+    ca_file: Path | None = Field(
+        default=None,
+        description="PEM file of the authorities to trust for the tracking server; the system's if left out.",
+    )
+    client_cert_file: Path | None = Field(
+        default=None, description="PEM file with our certificate and its key, for a tracking server that asks for one."
+    )
+    proxy: str | None = Field(
+        default=None,
+        pattern=r"^https?://",
+        description="HTTP proxy to the tracking server; that of HTTPS_PROXY or HTTP_PROXY if left out.",
+    )
+
+    @model_validator(mode="after")
+    def _one_login(self) -> Self:
+        if (self.username is None) != (self.password is None):
+            raise ValueError("username and password belong together")
+        if self.token is not None and self.username is not None:
+            raise ValueError("a tracking server takes either a token, or username and password")
+        return self
+
+    @property
+    def has_own_transport(self) -> bool:
+        """Whether requests to the tracking server need more than MLflow's own client does."""
+        own = (self.token, self.username, self.ca_file, self.client_cert_file, self.proxy)
+        return self.tracking_uri.startswith(("http://", "https://")) and any(each is not None for each in own)
 
 
 class StatisticsSettings(BaseModel):

@@ -2,9 +2,7 @@
 
 import email.utils
 import json
-import threading
 import time
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -31,42 +29,11 @@ class RequestRefused(ScorerError):
         super().__init__(f"HTTP {status}: {words}")
 
 
-class ApiKey:
-    """The endpoint's key, from the settings or from a file that is read again when it changes."""
-
-    def __init__(self, settings: JudgeSettings) -> None:
-        self._given = settings.api_key.get_secret_value() if settings.api_key else None
-        self._file: Path | None = settings.api_key_file
-        self._lock = threading.Lock()
-        self._stamp: tuple[int, int] | None = None
-
-    @property
-    def value(self) -> str | None:
-        """The key as it is now; None where none is configured.
-
-        Raises:
-            JudgeUnavailable: the file cannot be read, which an operator may mend while the daemon waits.
-        """
-        if self._file is None:
-            return self._given
-        with self._lock:
-            try:
-                found = self._file.stat()
-                stamp = (found.st_mtime_ns, found.st_size)
-                if stamp != self._stamp:
-                    self._given, self._stamp = self._file.read_text(encoding="utf-8").strip(), stamp
-            except (OSError, UnicodeDecodeError) as error:
-                cause = f"judge.api_key_file {self._file} cannot be read: {error}"
-                raise JudgeUnavailable(cause, kind="refused") from error
-            return self._given
-
-
 class ChatHttp:
     """Sends chat completions; connections are kept open between calls. Threads may share it."""
 
     def __init__(self, settings: JudgeSettings) -> None:
-        self._key = ApiKey(settings)
-        self._headers = {name: value.get_secret_value() for name, value in settings.headers.items()}
+        self._settings = settings
         self._most_bytes = int(settings.answer_bytes)
         self._timeout_s = settings.timeout.total_seconds()
         self._client = http_client(settings)
@@ -78,12 +45,13 @@ class ChatHttp:
             JudgeUnavailable: no answer, or one that is no chat completion.
             RequestRefused: the endpoint refuses this request, and would answer another one.
         """
-        key = self._key.value
+        # Asked for at each call: a secret may stand for a file that has changed since.
+        own = {name: value.get_secret_value() for name, value in self._settings.headers.items()}
         sent = httpx.Headers(headers)
-        sent.update(self._headers)
-        if key:
-            sent["authorization"] = f"Bearer {key}"
-        secrets = [sent.get("authorization", "").removeprefix("Bearer "), *self._headers.values()]
+        sent.update(own)
+        if self._settings.api_key is not None:
+            sent["authorization"] = f"Bearer {self._settings.api_key.get_secret_value()}"
+        secrets = [sent.get("authorization", "").removeprefix("Bearer "), *own.values()]
         deadline_s = time.monotonic() + self._timeout_s
         try:
             with self._client.stream("POST", url, headers=sent, json=payload) as answer:

@@ -9,9 +9,10 @@ from typing import Any
 
 import httpx
 
-from scorers.chat_http import ApiKey, ChatHttp, RequestRefused, http_client
+from scorers.chat_http import ChatHttp, RequestRefused, http_client
 from scorers.errors import JudgeUnavailable
 from scorers.judge_transport import bound_judge_calls, endpoint_answered
+from scorers.prompt_rendering import render_texts_once
 from scorers.settings import JudgeSettings
 
 _OPENAI = "https://api.openai.com/v1"
@@ -51,6 +52,7 @@ def configure_judge(settings: JudgeSettings, stopping: threading.Event | None = 
     os.environ["MLFLOW_MODEL_CATALOG_URI"] = ""
     os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
     bound_judge_calls(settings, stopping)
+    render_texts_once()
     for module in _LAZY_MODULES:
         importlib.import_module(module)
 
@@ -79,7 +81,7 @@ def ask_canary(settings: JudgeSettings) -> None:
     Raises:
         JudgeUnavailable: it does not answer; `calls` is 1.
     """
-    key = ApiKey(settings).value or os.environ.get("OPENAI_API_KEY") or _NO_KEY
+    key = _key(settings)
     address = f"{_base(settings)}/chat/completions"
     try:
         ChatHttp(settings).post(address, {"Authorization": f"Bearer {key}"}, _question(settings))
@@ -95,13 +97,18 @@ def _base(settings: JudgeSettings) -> str:
     return (settings.base_url or os.environ.get("OPENAI_BASE_URL") or _OPENAI).rstrip("/")
 
 
+def _key(settings: JudgeSettings) -> str:
+    given = settings.api_key.get_secret_value() if settings.api_key else None
+    return given or os.environ.get("OPENAI_API_KEY") or _NO_KEY
+
+
 def _question(settings: JudgeSettings) -> dict[str, Any]:
     question = {"role": "user", "content": "Answer with the word yes."}
     return {"model": settings.model_uri.removeprefix("openai:/"), "messages": [question]}
 
 
 def _ask(settings: JudgeSettings, request: Callable[[httpx.Client], httpx.Response]) -> httpx.Response:
-    key = ApiKey(settings).value or os.environ.get("OPENAI_API_KEY") or _NO_KEY
+    key = _key(settings)
     try:
         with http_client(settings) as client:
             client.headers["Authorization"] = f"Bearer {key}"

@@ -64,9 +64,6 @@ class JudgeSettings(BaseModel):
     timeout: Duration = Field(
         default=timedelta(seconds=60), ge=timedelta(seconds=1), description="Longest wait for one answer."
     )
-    api_key_file: Path | None = Field(
-        default=None, description="File with the key in place of api_key; read again when it changes."
-    )
     headers: dict[str, SecretStr] = Field(default_factory=dict, description="Further headers of each request.")
     ca_file: Path | None = Field(
         default=None, description="PEM file of the authorities to trust for https; the system's if left out."
@@ -94,12 +91,6 @@ class JudgeSettings(BaseModel):
     circuit: CircuitSettings = Field(
         default_factory=CircuitSettings, description="When an endpoint that fails for all is left alone."
     )
-
-    @model_validator(mode="after")
-    def _has_one_key(self) -> Self:
-        if self.api_key is not None and self.api_key_file is not None:
-            raise ValueError("api_key and api_key_file exclude each other")
-        return self
 
     def revealed(self) -> dict[str, Any]:
         """These settings as JSON with their secrets in clear text, for the pipe to a process of our own."""

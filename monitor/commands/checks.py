@@ -84,8 +84,10 @@ def _ledger(config: Config) -> str:
 
 
 def _mlflow(config: Config) -> str:
-    from monitor.traces.mlflow_store import MlflowTraceStore  # noqa: PLC0415 - mlflow takes seconds to import
+    from monitor.mlflow_transport import configure_mlflow_transport  # noqa: PLC0415 - mlflow takes seconds to import
+    from monitor.traces.mlflow_store import MlflowTraceStore  # noqa: PLC0415
 
+    configure_mlflow_transport(config.mlflow)
     MlflowTraceStore(config.mlflow.tracking_uri, config.experiment).probe()
     return f"answers; experiment {config.experiment}"
 
@@ -119,11 +121,13 @@ def _scorers(config: Config) -> Iterator[tuple[str, Callable[[], str]]]:
 
 def _version(version: VersionSettings) -> str:
     if version.url is not None:
-        headers = {name: value.get_secret_value() for name, value in version.headers.items()}
+        from monitor.evaluation.http_candidate import client_of  # noqa: PLC0415
+
         try:
-            # Any answer will do, "method not allowed" too: asking for an answer would cost one.
-            answer = httpx.head(version.url, headers=headers, timeout=min(10.0, version.timeout.total_seconds()))
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            with client_of(version) as client:
+                # Any answer will do, "method not allowed" too: asking for an answer would cost one.
+                answer = client.head(version.url, timeout=min(10.0, version.timeout.total_seconds()))
+        except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:
             raise _NotThereError(f"{version.url} cannot be reached: {error}") from error
         return f"{version.url} answers (HTTP {answer.status_code} to HEAD)"
     seen = {name: os.environ[name] for name in ("PATH", "HOME", *version.environment) if name in os.environ}

@@ -1,4 +1,4 @@
-"""YAML files into plain values that remember where they stand, with the environment's values put in."""
+"""YAML files into plain values that remember where they stand, with the environment's values and files put in."""
 
 import re
 from collections.abc import Mapping
@@ -9,16 +9,21 @@ from typing import Any
 import yaml
 
 from monitor.config.problems import ConfigError, Problem, nearest
+from monitor.secret_files import FileSecret, SecretFile
 
 Key = tuple[str | int, ...]
 
 _VARIABLE = re.compile(r"\$(?P<escaped>\$)?\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?::-(?P<default>[^}]*))?\}")
+_FILE = re.compile(r"\$(?P<escaped>\$)?\{file:(?P<path>[^}]+)\}")
 _DEEPEST = 64
 
 
 @dataclass(slots=True)
 class Document:
-    """Merged values; `places` maps each key to `FILE:LINE`, `written` a key to its text before substitution."""
+    """Merged values; `places` maps each key to `FILE:LINE`, `written` a key to its text before substitution.
+
+    A text with `${file:PATH}` in it is a `FileSecret`.
+    """
 
     values: dict[str, Any] = field(default_factory=dict)
     places: dict[Key, str] = field(default_factory=dict)
@@ -48,7 +53,7 @@ def read_document(path: Path, environ: Mapping[str, str]) -> Document:
 
     Raises:
         ConfigError: it cannot be read, is no YAML mapping, repeats a key, or names an environment variable that is not
-            set.
+            set or a file that cannot be read.
     """
     try:
         loader = yaml.SafeLoader(path.read_text(encoding="utf-8"))
@@ -154,7 +159,30 @@ class _Reader:
             values[name] = self._value(value_node, (*key, name))
         return values
 
-    def _substituted(self, node: yaml.Node, key: Key, text: str) -> str:
+    def _substituted(self, node: yaml.Node, key: Key, text: str) -> str | FileSecret:
+        parts: list[str | SecretFile] = []
+        end = 0
+        for match in _FILE.finditer(text):
+            parts.append(self._with_variables(node, key, text[end : match.start()]))
+            parts.append(match[0][1:] if match["escaped"] else self._file(node, key, Path(match["path"])))
+            end = match.end()
+        parts.append(self._with_variables(node, key, text[end:]))
+        texts = [part for part in parts if isinstance(part, str)]
+        result = "".join(texts) if len(texts) == len(parts) else FileSecret(parts)
+        if result != text:
+            self.document.written[key] = text
+        return result
+
+    def _file(self, node: yaml.Node, key: Key, path: Path) -> str | SecretFile:
+        try:
+            file = SecretFile(path)
+        except (OSError, ValueError) as error:
+            self._problem(node, key, f"the file {path} cannot be read: {_words(error)}")
+            return ""
+        self.document.substituted.add(file.read())
+        return file
+
+    def _with_variables(self, node: yaml.Node, key: Key, text: str) -> str:
         def value_of(match: re.Match[str]) -> str:
             if match["escaped"]:
                 return match[0][1:]
@@ -170,10 +198,7 @@ class _Reader:
             self.document.substituted.add(value)
             return value
 
-        result = _VARIABLE.sub(value_of, text)
-        if result != text:
-            self.document.written[key] = text
-        return result
+        return _VARIABLE.sub(value_of, text)
 
     def _place(self, node: yaml.Node) -> str:
         return f"{self._path}:{node.start_mark.line + 1}"

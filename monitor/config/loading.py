@@ -12,6 +12,7 @@ from pydantic_core import ErrorDetails
 from monitor.config.document import Document, Key, dotted, merged, read_document
 from monitor.config.model import Config
 from monitor.config.problems import ConfigError, Problem, nearest, shown
+from monitor.secret_files import FileSecret
 
 _QUOTED = re.compile(r"'([^']*)'")
 _SHORTEST_HIDDEN = 4
@@ -21,7 +22,8 @@ def load_config(paths: Sequence[Path], environ: Mapping[str, str]) -> Config:
     """Read the files, later ones over earlier ones, put the environment's values in, and validate.
 
     `${NAME}` in a text is the variable's value and `${NAME:-default}` has a default for one that is unset or empty;
-    `$${NAME}` stands for itself.
+    `$${NAME}` stands for itself. `${file:PATH}` is the file's text, read again when it changes where the key is a
+    secret, and read once where it is none.
 
     Raises:
         ConfigError: with everything that is wrong; its text is for the person who wrote the file and holds no secret.
@@ -36,11 +38,20 @@ def load_config(paths: Sequence[Path], environ: Mapping[str, str]) -> Config:
     if problems:
         raise ConfigError(problems)
     try:
-        return Config.model_validate(document.values)
+        return Config.model_validate(_files_read(document.values, ()))
     except ValidationError as error:
         found = [_problem(document, detail) for detail in error.errors(include_url=False)]
     # Outside of the handler: pydantic's own error, which holds the values, must not hang on to this one.
     raise ConfigError(dict.fromkeys(_in_file_order(found)))
+
+
+def _files_read(value: Any, key: Key) -> Any:
+    """The values with the texts of files in them; those of secrets stay files."""
+    if isinstance(value, dict):
+        return {name: _files_read(each, (*key, name)) for name, each in value.items()}
+    if isinstance(value, list):
+        return [_files_read(each, (*key, number)) for number, each in enumerate(value)]
+    return value.get_secret_value() if isinstance(value, FileSecret) and not _is_secret(key) else value
 
 
 def _in_file_order(problems: Iterable[Problem]) -> list[Problem]:

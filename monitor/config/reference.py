@@ -30,7 +30,11 @@ config-schema` prints the JSON Schema for editors.
   or empty. `$${NAME}` stands for itself.
 - A duration is a number with a unit: `500ms`, `30s`, `15m`, `24h`, `30d`.
 - A size is a number of bytes, or one with a unit: `512KiB`, `1MiB`, `2GiB`.
-- A secret is never logged. Take it from the environment: `api_key: "${OPENAI_API_KEY}"`.
+- `${file:PATH}` in a text is the file's text without the line break at its end; a relative path begins where the
+  command was started. In a secret's key the file is read again when it changes, so that a rotated secret needs no
+  restart; in any other key it is read once.
+- A secret is never logged. Take it from the environment, `api_key: "${OPENAI_API_KEY}"`, or from a file,
+  `api_key: "${file:/run/secrets/judge-key}"`. [Security](security.md) has the whole picture.
 
 The smallest file that runs names the application and one scorer. All else has a default:
 

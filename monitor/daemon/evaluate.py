@@ -7,6 +7,7 @@ from monitor.errors import MonitorError
 from monitor.evaluation.evaluator import EvaluationResult, Evaluator, Progress, no_progress
 from monitor.evaluation.subprocess_evaluator import SubprocessEvaluator
 from monitor.ledger.ledger import open_configured
+from monitor.mlflow_transport import configure_mlflow_transport
 
 
 class NotConfigured(MonitorError):
@@ -16,7 +17,9 @@ class NotConfigured(MonitorError):
 def evaluator_of(config: Config) -> Evaluator:
     """The evaluator that runs in processes of its own."""
     timeout = {} if config.evaluation is None else {"timeout": config.evaluation.timeout}
-    return SubprocessEvaluator(tracking_uri=config.mlflow.tracking_uri, experiment=config.experiment, **timeout)
+    return SubprocessEvaluator(
+        tracking_uri=config.mlflow.tracking_uri, experiment=config.experiment, mlflow=config.mlflow, **timeout
+    )
 
 
 def evaluate_once(config: Config, candidate: str | None = None, progress: Progress = no_progress) -> EvaluationResult:
@@ -27,6 +30,7 @@ def evaluate_once(config: Config, candidate: str | None = None, progress: Progre
         MonitorError: what `Reevaluation.run` raises.
         LedgerUnavailable: the ledger does not answer.
     """
+    configure_mlflow_transport(config.mlflow)
     ledger = open_configured(config.ledger)
     try:
         clock = SystemClock()

@@ -27,10 +27,13 @@ from monitor.exposition import HttpPort, application
 from monitor.figures import FigureReader
 from monitor.health import Health
 from monitor.leadership import RENEWALS_A_LIFE, Leadership
+from monitor.ledger.credentials import follow_credentials
 from monitor.ledger.file_lock import FileLock
 from monitor.ledger.ledger import Ledger, open_configured
 from monitor.ledger.rows import LeaseToken
+from monitor.masking import Mask
 from monitor.metrics import GroupMetrics, KnownLabels, ProcessMetrics
+from monitor.mlflow_transport import configure_mlflow_transport
 from monitor.pipeline.effects import Effects
 from monitor.pipeline.intake import IntakeLoop, IntakeParts
 from monitor.pipeline.judging import Judging
@@ -93,12 +96,15 @@ class Daemon:
         self._stop = stop
         self._clock = clock
         self._registry = CollectorRegistry()
-        self._health = Health(("kafka", "mlflow", "ledger", "judge"))
+        self._mask = Mask.of(config, os.environ)
+        self._health = Health(("kafka", "mlflow", "ledger", "judge"), self._mask)
         self._patience = Patience(health=self._health, stop=stop, log=log, longest=config.pipeline.retry_up_to)
 
     def run(self, on_start: Callable[[str], None] = lambda _address: None) -> None:
         """Run until the stop event is set. See `run_daemon` for what it raises."""
-        port = HttpPort(application(self._registry, self._health, lambda: not self._stop.is_set()), self._config.http)
+        settings = self._config.http
+        app = application(self._registry, self._health, lambda: not self._stop.is_set(), settings)
+        port = HttpPort(app, settings)
         with port:
             self._log.info("http port answers", address=port.address)
             on_start(port.address)
@@ -115,6 +121,8 @@ class Daemon:
             stack.enter_context(self._patience.call("ledger", lambda: FileLock(settings.url.get_secret_value())))
             ledger = self._patience.call("ledger", lambda: open_configured(settings))
             stack.callback(ledger.close)
+            follow_credentials(ledger.database.engine, settings.url.get_secret_value)
+            configure_mlflow_transport(self._config.mlflow)
             presence = Presence(ledger.replicas, holder, self._clock, self._stop, self._log)
             self._patience.call("ledger", presence.begin)
             stack.callback(presence.end)
@@ -234,7 +242,15 @@ class Daemon:
         schedule = Schedule(self._log)
 
         def duty(name: str, work: Callable[..., object]) -> Duty:
-            return Duty(name=name, work=work, leadership=leadership, jobs=ledger.jobs, clock=self._clock, log=self._log)
+            return Duty(
+                name=name,
+                work=work,
+                leadership=leadership,
+                jobs=ledger.jobs,
+                clock=self._clock,
+                log=self._log,
+                mask=self._mask,
+            )
 
         every = Every(interval=config.pipeline.upkeep_every)
         alerting = Alerting(

@@ -4,6 +4,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from monitor.evaluation.evaluator import EvaluationRequest, EvaluationRow
+from monitor.settings import MlflowSettings
 from scorers.settings import JudgeSettings, ScorerSettings
 
 
@@ -22,10 +23,13 @@ class EvaluatorTask:
     margin: float
     tracking_uri: str
     experiment: str
+    mlflow: MlflowSettings
 
     @classmethod
-    def of(cls, request: EvaluationRequest, tracking_uri: str, experiment: str) -> "EvaluatorTask":
-        """The task of a request."""
+    def of(
+        cls, request: EvaluationRequest, tracking_uri: str, experiment: str, mlflow: MlflowSettings | None = None
+    ) -> "EvaluatorTask":
+        """The task of a request; `mlflow` says how the tracking server is reached."""
         return cls(
             id=request.id,
             dataset=request.dataset,
@@ -38,16 +42,22 @@ class EvaluatorTask:
             margin=request.margin,
             tracking_uri=tracking_uri,
             experiment=experiment,
+            mlflow=mlflow or MlflowSettings(),
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON, with the judge's key in clear text."""
+        """As JSON, with the judge's key and MLflow's credentials in clear text."""
+        mlflow = self.mlflow.model_dump(mode="json")
+        for name in ("token", "password"):
+            if (secret := getattr(self.mlflow, name)) is not None:
+                mlflow[name] = secret.get_secret_value()
         plain = ("id", "dataset", "digest", "baseline", "versions", "margin", "tracking_uri", "experiment")
         return {
             **{name: getattr(self, name) for name in plain},
             "rows": [asdict(row) for row in self.rows],
             "scorers": [scorer.model_dump(mode="json") for scorer in self.scorers],
             "judge": self.judge.revealed(),
+            "mlflow": mlflow,
         }
 
     @classmethod
@@ -60,5 +70,6 @@ class EvaluatorTask:
                 "rows": tuple(EvaluationRow(**row) for row in value["rows"]),
                 "scorers": tuple(ScorerSettings.model_validate(scorer) for scorer in value["scorers"]),
                 "judge": JudgeSettings.model_validate(value["judge"]),
+                "mlflow": MlflowSettings.model_validate(value["mlflow"]),
             }
         )

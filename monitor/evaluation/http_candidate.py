@@ -1,6 +1,7 @@
 """A version behind a URL: POST {"inputs"} with W3C context, answered by {"outputs", "retrieved"?}."""
 
 import secrets
+import ssl
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -18,6 +19,22 @@ EVALUATION_HEADER = "tracewatch-evaluation"
 MAX_BODY_BYTES = 16 * 1024 * 1024
 
 
+def client_of(settings: VersionSettings) -> httpx.Client:
+    """A client of a version's endpoint with the headers, authorities and proxy that are configured, as they are now.
+
+    Raises:
+        OSError: the file of the authorities cannot be read.
+        ValueError: the proxy's address cannot.
+    """
+    return httpx.Client(
+        headers={name: value.get_secret_value() for name, value in settings.headers.items()},
+        timeout=settings.timeout.total_seconds(),
+        limits=httpx.Limits(max_connections=settings.concurrency),
+        verify=True if settings.ca_file is None else ssl.create_default_context(cafile=settings.ca_file),
+        proxy=settings.proxy,
+    )
+
+
 class HttpCandidate:
     """An HTTP endpoint. Every request says that it belongs to an evaluation, so that nobody takes it for traffic."""
 
@@ -28,24 +45,21 @@ class HttpCandidate:
         self._settings = settings
         self._url = settings.url
         self._closed = threading.Event()
-        self._client = httpx.Client(
-            headers={name: value.get_secret_value() for name, value in settings.headers.items()},
-            timeout=settings.timeout.total_seconds(),
-            limits=httpx.Limits(max_connections=settings.concurrency),
-        )
+        self._client: httpx.Client | None = None
 
     def answer(self, rows: Sequence[EvaluationRow], run_id: str) -> Iterator[Answer]:
         """One answer for each row, as they come; an HTTP error is the failure of its row.
 
         Raises:
-            CandidateUnavailable: no row reached the endpoint.
+            CandidateUnavailable: no row reached the endpoint, or it cannot be asked as configured.
             EvaluationCancelled: it was closed meanwhile.
         """
+        client = self._client = self._new_client()
         held: list[Answer] = []
         reached = False
         cause = ""
         with ThreadPoolExecutor(self._settings.concurrency, thread_name_prefix="candidate") as pool:
-            futures = [pool.submit(self._ask, index, row, run_id) for index, row in enumerate(rows)]
+            futures = [pool.submit(self._ask, client, index, row, run_id) for index, row in enumerate(rows)]
             for future in as_completed(futures):
                 if self._closed.is_set():
                     raise EvaluationCancelled("the evaluation was stopped")
@@ -62,9 +76,17 @@ class HttpCandidate:
     def close(self) -> None:
         """Drop open connections."""
         self._closed.set()
-        self._client.close()
+        if self._client is not None:
+            self._client.close()
 
-    def _ask(self, index: int, row: EvaluationRow, run_id: str) -> tuple[Answer, str | None]:
+    def _new_client(self) -> httpx.Client:
+        try:
+            return client_of(self._settings)
+        except (OSError, ValueError) as error:
+            keys = f"ca_file {self._settings.ca_file}, proxy {self._settings.proxy}"
+            raise CandidateUnavailable(self._version, f"{keys}: {error}") from error
+
+    def _ask(self, client: httpx.Client, index: int, row: EvaluationRow, run_id: str) -> tuple[Answer, str | None]:
         trace_hex = secrets.token_hex(16)
         started_ms, start = time.time_ns() // 1_000_000, time.perf_counter()
         outputs: Any = None
@@ -72,7 +94,7 @@ class HttpCandidate:
         failure: Failure | None = None
         unreached: str | None = None
         try:
-            outputs, retrieved = self._post(row, trace_hex, run_id)
+            outputs, retrieved = self._post(client, row, trace_hex, run_id)
         except httpx.ConnectError as error:
             unreached = str(error) or type(error).__name__
             failure = Failure(kind="http", message=f"cannot connect: {unreached}")
@@ -89,7 +111,9 @@ class HttpCandidate:
         )
         return answer, unreached
 
-    def _post(self, row: EvaluationRow, trace_hex: str, run_id: str) -> tuple[Any, tuple[dict[str, Any], ...]]:
+    def _post(
+        self, client: httpx.Client, row: EvaluationRow, trace_hex: str, run_id: str
+    ) -> tuple[Any, tuple[dict[str, Any], ...]]:
         headers = {
             "traceparent": f"00-{trace_hex}-{secrets.token_hex(8)}-01",
             EVALUATION_HEADER: run_id,
@@ -98,7 +122,7 @@ class HttpCandidate:
         # The client's own timeout is for each read: a trickle of bytes would go on for ever.
         deadline = time.monotonic() + self._settings.timeout.total_seconds()
         body = bytearray()
-        with self._client.stream("POST", self._url, json={"inputs": row.inputs}, headers=headers) as response:
+        with client.stream("POST", self._url, json={"inputs": row.inputs}, headers=headers) as response:
             for chunk in response.iter_bytes():
                 body += chunk
                 if len(body) > MAX_BODY_BYTES:

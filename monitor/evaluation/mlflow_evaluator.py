@@ -35,6 +35,7 @@ from monitor.evaluation.mlflow_runs import (
     load_run,
 )
 from monitor.evaluation.report import report_files
+from monitor.mlflow_transport import configure_mlflow_transport
 from scorers.catalog import ConfiguredScorer, build_scorer
 from scorers.errors import ScorerError
 from scorers.judge_transport import judge_usage
@@ -53,6 +54,7 @@ class MlflowEvaluation:
     def __init__(self, task: EvaluatorTask, say: Say) -> None:
         self._task = task
         self._say = say
+        configure_mlflow_transport(task.mlflow)
         mlflow.set_tracking_uri(task.tracking_uri)
         self._client = MlflowClient(task.tracking_uri)
         self._experiment_id = mlflow.set_experiment(task.experiment).experiment_id

@@ -2,6 +2,7 @@
 
 import re
 from datetime import timedelta
+from pathlib import Path
 from typing import Annotated, Self
 
 from pydantic import BaseModel, ByteSize, ConfigDict, Field, SecretStr, field_validator, model_validator
@@ -41,6 +42,12 @@ class VersionSettings(BaseModel):
         default=None, description='HTTP endpoint: POST {"inputs"} is answered by {"outputs", "retrieved"?}.'
     )
     headers: dict[str, SecretStr] = Field(default_factory=dict, description="HTTP headers sent to the url.")
+    ca_file: Path | None = Field(
+        default=None, description="PEM file of the authorities to trust for the url; the system's if left out."
+    )
+    proxy: str | None = Field(
+        default=None, description="HTTP proxy to the url; that of HTTPS_PROXY or HTTP_PROXY if left out."
+    )
     timeout: Duration = Field(default=timedelta(seconds=60), description="Longest time for one row.")
     startup_timeout: Duration = Field(
         default=timedelta(seconds=120), description="Longest time for importing the function's module."
@@ -62,19 +69,19 @@ class VersionSettings(BaseModel):
             raise ValueError("a function is written package.module:function")
         return value
 
-    @field_validator("url")
+    @field_validator("url", "proxy")
     @classmethod
     def _is_http(cls, value: str | None) -> str | None:
         if value is not None and not value.startswith(("http://", "https://")):
-            raise ValueError("a url begins with http:// or https://")
+            raise ValueError("an address begins with http:// or https://")
         return value
 
     @model_validator(mode="after")
     def _exactly_one(self) -> Self:
         if (self.function is None) == (self.url is None):
             raise ValueError("a version has either function or url")
-        if self.headers and self.url is None:
-            raise ValueError("headers belong to a url")
+        if self.url is None and (self.headers or self.ca_file is not None or self.proxy is not None):
+            raise ValueError("headers, ca_file and proxy belong to a url")
         if self.timeout <= timedelta(0) or self.startup_timeout <= timedelta(0):
             raise ValueError("timeouts are longer than 0s")
         return self

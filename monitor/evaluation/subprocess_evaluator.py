@@ -24,6 +24,7 @@ from monitor.evaluation.evaluator import (
 from monitor.evaluation.evaluator_task import EvaluatorTask
 from monitor.evaluation.http_candidate import HttpCandidate
 from monitor.evaluation.settings import VersionSettings
+from monitor.settings import MlflowSettings
 from scorers.settings import JudgeSettings
 
 _ROW_WORKERS = 4
@@ -32,10 +33,14 @@ _GRACE_S = 10.0
 
 
 def evaluator_environment(judge: JudgeSettings, environment: Mapping[str, str]) -> dict[str, str]:
-    """The environment of the evaluator's process: the daemon's, with MLflow's pools sized for its threads."""
+    """The environment of the evaluator's process: the daemon's, with MLflow's pools sized for its threads.
+
+    A key that the task brings over the pipe is left out: whoever may list processes can read their environments.
+    """
     row_workers = min(_ROW_WORKERS, judge.concurrency)
+    brought = {"OPENAI_API_KEY"} if judge.api_key is not None else set()
     return {
-        **environment,
+        **{name: value for name, value in environment.items() if name not in brought},
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "MLFLOW_SQLALCHEMYSTORE_POOL_SIZE": "50",
         "MLFLOW_SQLALCHEMYSTORE_MAX_OVERFLOW": "40",
@@ -48,7 +53,15 @@ def evaluator_environment(judge: JudgeSettings, environment: Mapping[str, str]) 
 class SubprocessEvaluator:
     """Evaluates one request at a time in child processes; `cancel` ends them from any thread."""
 
-    def __init__(self, *, tracking_uri: str, experiment: str, timeout: timedelta = timedelta(hours=2)) -> None:
+    def __init__(
+        self,
+        *,
+        tracking_uri: str,
+        experiment: str,
+        timeout: timedelta = timedelta(hours=2),
+        mlflow: MlflowSettings | None = None,
+    ) -> None:
+        self._mlflow = mlflow
         self._tracking_uri = tracking_uri
         self._experiment = experiment
         self._timeout = timeout
@@ -91,7 +104,8 @@ class SubprocessEvaluator:
             self._raise_if_cancelled()
             child = Child("monitor.evaluation.mlflow_evaluator", evaluator_environment(request.judge, os.environ))
             self._live.append(child.stop)
-        child.send({"task": EvaluatorTask.of(request, self._tracking_uri, self._experiment).to_dict()})
+        task = EvaluatorTask.of(request, self._tracking_uri, self._experiment, self._mlflow)
+        child.send({"task": task.to_dict()})
         return child
 
     def start_candidate(self, version: str, settings: VersionSettings) -> Candidate:

@@ -98,14 +98,14 @@ class Effects:
     def _row(self, event: TraceEvent, trace: Trace) -> TraceRow:
         return TraceRow(
             trace_id=event.trace_id,
-            source_id=event.source_id,
+            source_id=self.redaction.identifier(event.source_id),
             topic=event.position.topic,
             partition=event.position.partition,
             offset=event.position.offset,
             event_time_ms=event.timestamp_ms,
             name=event.name,
             app_version=event.app_version,
-            session_id=event.session_id,
+            session_id=event.session_id and self.redaction.identifier(event.session_id),
             status=event.status,
             inputs_digest=inputs_digest(inputs_of(trace)),
             segments=segments_of(event, self.policy.segments),

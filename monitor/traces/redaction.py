@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import hmac
 import json
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, TypeAlias
 
 from mlflow.entities import Span, Trace, TraceData, TraceInfo
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 
 BuiltinPattern: TypeAlias = Literal["email", "phone", "key"]
 
@@ -58,6 +59,18 @@ _IDS = frozenset(
 )
 
 
+# Ids that may name a person: an application may take an e-mail address as its session's name.
+_PERSONAL = frozenset(
+    {
+        "tracewatch.source_id",
+        "mlflow.trace.session",
+        "mlflow.trace.user",
+        "session.id",
+        "user.id",
+    }
+)
+
+
 class OwnPattern(BaseModel):
     """A regular expression of the operator's; what it matches becomes `[name]`."""
 
@@ -86,6 +99,14 @@ class RedactionSettings(BaseModel):
     patterns: tuple[BuiltinPattern | OwnPattern, ...] = Field(
         default=(), description="Built-in patterns (email, phone, key) or own ones ({name, regex}), applied in order."
     )
+    ids: Literal["keep", "hash"] = Field(
+        default="keep",
+        description="What becomes of the ids that the application gives to traces, sessions and users: equal ids have "
+        "equal hashes, so that sessions still group.",
+    )
+    ids_key: SecretStr | None = Field(
+        default=None, description="Key of the hashes; without one, whoever knows an id knows its hash."
+    )
 
 
 class Redaction:
@@ -93,10 +114,18 @@ class Redaction:
 
     def __init__(self, settings: RedactionSettings) -> None:
         self._patterns = tuple(_compiled(pattern) for pattern in settings.patterns)
+        self._hashes_ids = settings.ids == "hash"
+        self._key = b"" if settings.ids_key is None else settings.ids_key.get_secret_value().encode()
 
     def __bool__(self) -> bool:
         """Whether there is anything to black out."""
-        return bool(self._patterns)
+        return bool(self._patterns) or self._hashes_ids
+
+    def identifier(self, name: str) -> str:
+        """An id of the application's, for a trace, a session or a user, as it may be kept."""
+        if not self._hashes_ids:
+            return name
+        return f"id-{hmac.new(self._key, name.encode(errors='surrogatepass'), 'sha256').hexdigest()[:32]}"
 
     def text(self, text: str) -> str:
         """The text without what the patterns match."""
@@ -132,9 +161,10 @@ class Redaction:
     def trace(self, trace: Trace) -> Trace:
         """The trace with inputs, outputs, attributes, events, previews, tags and assessments redacted.
 
-        Ids stay: those of trace, spans, source and session, as nothing could be found or grouped without them.
+        Ids stay, as nothing could be found or grouped without them; those of source, session and user are hashed where
+        that is configured.
         """
-        if not self._patterns:
+        if not self:
             return trace
         return Trace(
             info=TraceInfo.from_dict(self._info(trace.info.to_dict())),
@@ -157,9 +187,13 @@ class Redaction:
         for key in ("request_preview", "response_preview"):
             if key in info:
                 info[key] = self._json_or_text(info[key])
+        if self._hashes_ids and (asked := info.get("client_request_id")):
+            # It holds the first characters of the source's id, whose hash it shares.
+            source = info.get("tags", {}).get("tracewatch.source_id", "")
+            info["client_request_id"] = self.identifier(source if source.startswith(asked) else asked)
         for key in ("tags", "trace_metadata"):
             if key in info:
-                info[key] = {name: v if name in _IDS else self._json_or_text(v) for name, v in info[key].items()}
+                info[key] = {name: self._named(name, value) for name, value in info[key].items()}
         for assessment in info.get("assessments", ()):
             for key in ("feedback", "expectation", "rationale", "metadata"):
                 if key in assessment:
@@ -178,14 +212,26 @@ class Redaction:
 
     def _span(self, span: dict[str, Any]) -> dict[str, Any]:
         span["name"] = self.text(span["name"])
-        span["attributes"] = {
-            key: item if key in _IDS else self._json_or_text(item) for key, item in span["attributes"].items()
-        }
+        span["attributes"] = {key: self._named(key, item) for key, item in span["attributes"].items()}
         for event in span.get("events", ()):
             event["attributes"] = {key: self._json_or_text(item) for key, item in event.get("attributes", {}).items()}
         if message := span.get("status", {}).get("message"):
             span["status"]["message"] = self.text(message)
         return span
+
+    def _named(self, name: str, item: Any) -> Any:
+        """What is stored under a name: an id, or a text."""
+        if name in _PERSONAL and self._hashes_ids and isinstance(item, str):
+            return self._hashed(item)
+        return item if name in _IDS else self._json_or_text(item)
+
+    def _hashed(self, item: str) -> str:
+        # Attributes of spans are JSON: the hash is that of the id itself, the same as in the trace's own fields.
+        try:
+            document = json.loads(item)
+        except ValueError:
+            return self.identifier(item)
+        return json.dumps(self.identifier(document)) if isinstance(document, str) else self.identifier(item)
 
     def _json_or_text(self, item: Any) -> Any:
         """A text, or a JSON document in a text: an escaped line break must not hide what stands behind it."""

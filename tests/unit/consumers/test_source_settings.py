@@ -26,6 +26,8 @@ def test_the_defaults_are_those_of_the_documentation():
         ({"topic": "a b"}, "topic"),
         ({"topic": "t", "dead_letter_topic": "t"}, "dead_letter_topic"),
         ({"security_protocol": "SASL_SSL"}, "sasl_mechanism"),
+        ({"security_protocol": "SASL_SSL", "sasl_mechanism": "OAUTHBEARER"}, "sasl_oauth"),
+        ({"security_protocol": "SASL_SSL", "sasl_mechanism": "SCRAM-SHA-512"}, "sasl_plain_password"),
         ({"session_timeout": "1s"}, "heartbeat_interval"),
         ({"session_timeout": "soon"}, "session_timeout"),
         ({"unknown": 1}, "unknown"),

@@ -15,6 +15,7 @@ import pytest
 from mlflow.entities import Trace
 
 from monitor.demo.scripted_endpoint import ScriptedEndpoint
+from monitor.secret_files import FileSecret, SecretFile
 from scorers.catalog import build_scorer
 from scorers.chat_http import retry_after_s
 from scorers.errors import JudgeUnavailable
@@ -200,21 +201,18 @@ def test_the_key_is_in_no_error_log_or_traceback(
     assert "wrong key: Bearer ***" in shown
 
 
-def test_a_key_in_a_file_is_read_again_when_it_changes(
+def test_a_key_that_stands_for_a_file_is_read_again_when_it_changes(
     judge: Any, configured: Any, make_trace: MakeTrace, tmp_path: Path
 ) -> None:
-    """Rotation without a restart; a file that is gone is an outage that says so."""
+    """Rotation without a restart, of the key and of a header."""
     file = tmp_path / "key"
     file.write_text("first\n")
-    settings = configured(api_key=None, api_key_file=file, headers={"x-team": "growth"})
+    settings = configured(api_key=FileSecret([SecretFile(file)]), headers={"x-team": "growth"})
     scorers = ScorerSuite([build_scorer(ScorerSettings(name="safety", use="Safety"), settings)])
     scorers.score("safety", make_trace())
     file.write_text("second, longer\n")
     scorers.score("safety", make_trace())
     assert judge.keys == ["Bearer first", "Bearer second, longer"]
-    file.unlink()
-    with pytest.raises(JudgeUnavailable, match="api_key_file"):
-        scorers.score("safety", make_trace())
 
 
 def test_the_canary_tells_an_endpoint_that_answers_from_one_that_does_not(endpoint: ScriptedEndpoint) -> None:

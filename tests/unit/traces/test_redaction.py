@@ -4,7 +4,7 @@ import json
 import time
 
 import pytest
-from mlflow.entities import AssessmentSource, Expectation, Trace
+from mlflow.entities import AssessmentSource, Expectation, Span, Trace
 from pydantic import ValidationError
 from sample_traces import sample_feedback, sample_trace
 
@@ -171,3 +171,47 @@ def test_without_patterns_the_trace_itself_comes_back():
     nothing = Redaction(RedactionSettings())
     assert nothing.trace(trace) is trace
     assert not nothing
+
+
+def _trace_of(session, user="anna@example.com"):
+    trace = sample_trace(name="order-4711 of anna@example.com", inputs={"q": "what?"})
+    trace.info.trace_metadata["mlflow.trace.session"] = session
+    trace.info.trace_metadata["mlflow.trace.user"] = user
+    return trace
+
+
+def test_ids_that_name_a_person_are_hashed_everywhere_alike():
+    """One id has one hash in tags, metadata and the ledger, so that sessions still group; nobody reads it."""
+    redaction = Redaction(RedactionSettings(ids="hash", ids_key="a key of ours"))
+    assert redaction
+    one, two, other = (
+        redaction.trace(_trace_of(session)) for session in ("anna@example.com", "anna@example.com", "bob")
+    )
+    sessions = [each.info.trace_metadata["mlflow.trace.session"] for each in (one, two, other)]
+    assert sessions[0] == sessions[1] == redaction.identifier("anna@example.com")
+    assert sessions[2] != sessions[0]
+    assert one.info.trace_metadata["mlflow.trace.user"] == sessions[0]
+    assert one.info.tags["tracewatch.source_id"] == redaction.identifier("order-4711 of anna@example.com")
+    assert one.info.client_request_id == one.info.tags["tracewatch.source_id"]
+    assert "anna@" not in str(one.info.to_dict())
+    assert one.info.trace_id == _trace_of("x").info.trace_id
+
+
+def test_an_id_in_a_span_s_attribute_has_the_hash_of_the_id_itself():
+    """Attributes are JSON; the hash is not that of the quotation marks."""
+    trace = _trace_of("s")
+    span = trace.data.spans[0].to_dict()
+    span["attributes"]["session.id"] = '"s"'
+    trace.data.spans[0] = Span.from_dict(span)
+    redaction = Redaction(RedactionSettings(ids="hash"))
+    attributes = redaction.trace(trace).data.spans[0].to_dict()["attributes"]
+    assert json.loads(attributes["session.id"]) == redaction.identifier("s")
+
+
+def test_the_key_decides_the_hash_and_without_hashing_ids_stay():
+    """Who knows an id but not the key cannot find its hash."""
+    named = RedactionSettings(ids="hash", ids_key="one"), RedactionSettings(ids="hash", ids_key="two")
+    assert len({Redaction(settings).identifier("anna") for settings in (*named, RedactionSettings(ids="hash"))}) == 3
+    kept = Redaction(RedactionSettings(patterns=("phone",)))
+    assert kept.identifier("anna") == "anna"
+    assert kept.trace(_trace_of("anna")).info.trace_metadata["mlflow.trace.session"] == "anna"
