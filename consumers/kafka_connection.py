@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from kafka import errors as kafka_errors
 from kafka.net.compat import KafkaNetClient
 
-from consumers.errors import ConsumersError, MessageRefused, OwnershipLost, SourceFailed, SourceUnavailable
+from consumers.errors import ConsumersError, MemberFenced, MessageRefused, OwnershipLost, SourceFailed, SourceUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -19,7 +19,6 @@ T = TypeVar("T")
 
 OWNERSHIP_ERRORS = (
     kafka_errors.CommitFailedError,
-    kafka_errors.FencedInstanceIdError,
     kafka_errors.FencedMemberEpochError,
     kafka_errors.IllegalGenerationError,
     kafka_errors.MemberIdRequiredError,
@@ -57,6 +56,8 @@ UNAVAILABLE_ERRORS = (
 def translate(error: kafka_errors.KafkaError) -> ConsumersError:
     """This package's error for one of the client library's."""
     text = describe(error)
+    if isinstance(error, kafka_errors.FencedInstanceIdError):
+        return MemberFenced(text)
     if isinstance(error, OWNERSHIP_ERRORS):
         return OwnershipLost(text)
     if isinstance(error, REFUSED_ERRORS):
