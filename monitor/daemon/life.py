@@ -194,7 +194,7 @@ class Daemon:
             clock=self._clock,
             log=self._log,
         )
-        return IntakeLoop(parts, config.pipeline, effects.policy.scorers)
+        return IntakeLoop(parts, config.pipeline, effects.policy.scorers, config.dead_letters)
 
     @contextmanager
     def _schedule(

@@ -19,7 +19,7 @@ from consumers.decoding import REASONS, decode
 from consumers.events import TraceEvent
 from consumers.memory_source import MemoryDeadLetters, MemorySource, MemoryTopic
 from consumers.messages import Message, TopicPartition
-from consumers.settings import DecodingLimits
+from consumers.settings import DeadLetterSettings, DecodingLimits
 from consumers.source import PolledBatch
 from monitor.clock import ManualClock
 from monitor.curation import Curation
@@ -93,6 +93,7 @@ class Stage:
     pipeline: PipelineSettings = field(
         default_factory=lambda: PipelineSettings(commit_every=timedelta(0), workers=4, retry_up_to=timedelta(0))
     )
+    dead_letters: DeadLetterSettings = field(default_factory=lambda: DeadLetterSettings(hold=timedelta(0)))
     dataset_settings: DatasetSettings | None = None
     is_ours: Callable[[TraceEvent], bool] = lambda _event: True
     ledgers: list[Ledger] = field(default_factory=list)
@@ -191,7 +192,7 @@ class Stage:
             clock=self.clock,
             log=structlog.get_logger(),
         )
-        IntakeLoop(parts, self.pipeline, effects.policy.scorers).run(self.stop)
+        IntakeLoop(parts, self.pipeline, effects.policy.scorers, self.dead_letters).run(self.stop)
         assert self.source.polls <= _MOST_POLLS, "what the test waits for never happened"
 
     def all_committed(self) -> bool:
