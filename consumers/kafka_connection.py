@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from kafka import errors as kafka_errors
 from kafka.net.compat import KafkaNetClient
 
-from consumers.errors import ConsumersError, MemberFenced, MessageRefused, OwnershipLost, SourceFailed, SourceUnavailable
+from consumers.errors import (
+    ConsumersError,
+    MemberFenced,
+    MessageRefused,
+    OwnershipLost,
+    SourceFailed,
+    SourceUnavailable,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

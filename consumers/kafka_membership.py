@@ -20,12 +20,12 @@ Kind = Literal["assigned", "leaving", "lost"]
 class Membership(ConsumerRebalanceListener):  # type: ignore[misc]  # the library has no types
     """Takes notes of rebalances, and holds the group until what it takes has been handed over.
 
-    A partition moves in two rounds: the first takes it from its owner, and only the second, which begins when that owner
-    rejoins, gives it to another. So its owner may finish, commit, and rejoin then. It stays a member meanwhile: its
-    heartbeats go on, and the brokers wait for it up to the longest poll interval.
+    A partition moves in two rounds: the first takes it from its owner, and only the second, which begins when that
+    owner rejoins, gives it to another. So its owner may finish, commit, and rejoin then. It stays a member meanwhile:
+    its heartbeats go on, and the brokers wait for it up to the longest poll interval.
 
-    The callbacks run on the client's own thread while `poll` waits for them in the caller's; nothing of the consumer may
-    be called there.
+    The callbacks run on the client's own thread while `poll` waits for them in the caller's; nothing of the consumer
+    may be called there.
     """
 
     def __init__(self) -> None:

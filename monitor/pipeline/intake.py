@@ -21,6 +21,7 @@ from monitor.pipeline.burial import Burial
 from monitor.pipeline.effects import Effects, Outcomes
 from monitor.pipeline.in_flight import Begun, Finished, InFlight
 from monitor.pipeline.patience import AWAY, Patience
+from monitor.pipeline.pauses import Pauses
 from monitor.pipeline.planning import Plan, Planning
 from monitor.pipeline.quarantine import Invalid, Letter, Quarantine, TooManyInvalid
 from monitor.pipeline.sampler import Sampler
@@ -66,7 +67,6 @@ class IntakeLoop:
         scorers: tuple[str, ...],
         dead_letters: DeadLetterSettings | None = None,
     ) -> None:
-        limits = dead_letters or DeadLetterSettings()
         self._parts = parts
         self._settings = settings
         self._marks = Watermarks(parts.source, parts.positions, parts.log)
@@ -80,17 +80,12 @@ class IntakeLoop:
             scorers=scorers,
             log=parts.log,
         )
-        self._quarantine = Quarantine(
-            stop_share=limits.stop_share,
-            stop_after=limits.stop_after,
-            most_bytes=settings.max_bytes_in_flight // _SHARE_OF_HELD_BYTES,
-            hold_s=limits.hold.total_seconds(),
-        )
+        self._quarantine = _quarantine(dead_letters or DeadLetterSettings(), settings)
         self._throttle = Throttle(events=settings.max_events_in_flight, size=settings.max_bytes_in_flight)
         self._arrivals = Arrivals()
         self._in_flight: InFlight[Outcomes | Invalid] = InFlight(settings.workers)
         self._stop = threading.Event()
-        self._paused: set[TopicPartition] = set()
+        self._pauses = Pauses(parts.source)
         self._leaving: dict[TopicPartition, float] = {}
         self._away: str | None = None
         self._try_again_s = 0.0
@@ -158,7 +153,7 @@ class IntakeLoop:
         self._leaving.update(dict.fromkeys(batch.leaving, deadline_s))
         self._marks.expect(batch.assigned)
         # Nothing of them is of use before the ledger has said where to begin.
-        self._pause(batch.assigned)
+        self._pauses.add(batch.assigned)
         for partition in batch.out_of_range:
             self._parts.log.warning("position left the stream", partition=str(partition))
             self._marks.astray(partition)
@@ -176,7 +171,7 @@ class IntakeLoop:
     def _forget(self, partitions: Iterable[TopicPartition]) -> None:
         for partition in partitions:
             self._leaving.pop(partition, None)
-            self._paused.discard(partition)
+        self._pauses.forget(partitions)
         self._marks.forget(partitions)
 
     def _proceed(self, now_s: float) -> None:
@@ -259,16 +254,7 @@ class IntakeLoop:
             size=self._in_flight.size + self._arrivals.size + self._quarantine.size,
         )
         ours = set(self._marks.partitions)
-        wanted = ours if closed else ours & self._marks.held_up()
-        self._pause(wanted - self._paused)
-        if resumed := (ours & self._paused) - wanted:
-            self._parts.source.resume(resumed)
-            self._paused -= resumed
-
-    def _pause(self, partitions: Iterable[TopicPartition]) -> None:
-        if paused := tuple(partitions):
-            self._parts.source.pause(paused)
-            self._paused.update(paused)
+        self._pauses.become(ours if closed else ours & self._marks.held_up(), ours)
 
     def _in_hand(self, partition: TopicPartition) -> int:
         epoch = self._marks.epoch(partition)
@@ -294,7 +280,7 @@ class IntakeLoop:
         fenced = self._marks.settle()
         self._drop(fenced)
         self._marks.expect(fenced)
-        self._pause(fenced)
+        self._pauses.add(fenced)
         self._marks.commit()
         lag = self._parts.source.lag()
         self._parts.metrics.lag({(topic, partition): behind for (topic, partition), behind in lag.items()})
@@ -316,3 +302,12 @@ class IntakeLoop:
         if self._in_flight.events:
             self._parts.log.warning("abandoned at the deadline; they come again", events=self._in_flight.events)
         self._commit()
+
+
+def _quarantine(limits: DeadLetterSettings, settings: PipelineSettings) -> Quarantine:
+    return Quarantine(
+        stop_share=limits.stop_share,
+        stop_after=limits.stop_after,
+        most_bytes=settings.max_bytes_in_flight // _SHARE_OF_HELD_BYTES,
+        hold_s=limits.hold.total_seconds(),
+    )
