@@ -31,8 +31,8 @@ class PolledBatch:
 class TraceSource(Protocol):
     """A partitioned stream of messages, used from one thread.
 
-    Every method but `close`, `pause`, `resume` and `release` raises `SourceUnavailable` when the stream is away; nothing
-    is lost by calling again.
+    Every method but `close`, `pause`, `resume` and `release` raises `SourceUnavailable` when the stream is away;
+    nothing is lost by calling again.
     """
 
     def start(self) -> None:

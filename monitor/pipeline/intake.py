@@ -153,7 +153,7 @@ class IntakeLoop:
         self._leaving.update(dict.fromkeys(batch.leaving, deadline_s))
         self._marks.expect(batch.assigned)
         # Nothing of them is of use before the ledger has said where to begin.
-        self._pauses.add(batch.assigned)
+        self._pauses.add((*batch.assigned, *batch.out_of_range))
         for partition in batch.out_of_range:
             self._parts.log.warning("position left the stream", partition=str(partition))
             self._marks.astray(partition)

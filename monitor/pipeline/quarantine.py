@@ -110,12 +110,11 @@ class Quarantine:
 
     def note_invalid(self, letter: Letter, now_s: float, seen: Seen | None = None) -> None:
         """A message is no trace event; `seen` when it was noted as valid before."""
-        if seen is None:
-            seen = self._see(Seen(valid=False))
-            self._invalid += 1
-        elif seen.valid:
+        if seen is not None and seen.in_window:
             seen.valid = False
-            self._invalid += seen.in_window
+        else:
+            self._see(Seen(valid=False))
+        self._invalid += 1
         self._held.append(letter)
         self.size += size_of(letter.message)
         self._reasons[letter.invalid.reason] += 1

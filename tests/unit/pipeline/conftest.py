@@ -99,6 +99,7 @@ class Stage:
     ledgers: list[Ledger] = field(default_factory=list)
     stop: threading.Event = field(default_factory=threading.Event)
     source: StoppingSource | None = None
+    loop: IntakeLoop | None = None
     source_fails: Iterator[Exception] = field(default_factory=lambda: iter(()))
     health: Health = field(default_factory=lambda: Health(("kafka", "mlflow", "ledger", "judge")))
 
@@ -192,7 +193,8 @@ class Stage:
             clock=self.clock,
             log=structlog.get_logger(),
         )
-        IntakeLoop(parts, self.pipeline, effects.policy.scorers, self.dead_letters).run(self.stop)
+        self.loop = IntakeLoop(parts, self.pipeline, effects.policy.scorers, self.dead_letters)
+        self.loop.run(self.stop)
         assert self.source.polls <= _MOST_POLLS, "what the test waits for never happened"
 
     def all_committed(self) -> bool:
