@@ -232,7 +232,7 @@ class IntakeLoop:
         now_s = self._parts.clock.monotonic_s()
         for finished in self._in_flight.collect(wait_s):
             self._finish(finished, now_s)
-        self._parts.metrics.in_flight(self._in_flight.events)
+        self._parts.metrics.in_flight(self._arrivals.events + self._marks.waiting)
 
     def _finish(self, finished: Finished[Outcomes | Invalid], now_s: float) -> None:
         begun, result = finished.begun, finished.result
@@ -282,6 +282,9 @@ class IntakeLoop:
         self._marks.expect(fenced)
         self._pauses.add(fenced)
         self._marks.commit()
+        self._show_lag()
+
+    def _show_lag(self) -> None:
         lag = self._parts.source.lag()
         self._parts.metrics.lag({(topic, partition): behind for (topic, partition), behind in lag.items()})
 
@@ -292,6 +295,8 @@ class IntakeLoop:
             self._parts.patience.note_down("kafka", error)
         else:
             self._parts.patience.note_up("kafka")
+            # Also while the ledger is away and nothing is committed.
+            self._show_lag()
 
     def _drain(self) -> None:
         """Wait for what is in hand, at most until the deadline, and commit what is done."""

@@ -1,4 +1,4 @@
-"""Another replica wants a partition: what is in hand of it is finished or abandoned, and what is durable is committed."""
+"""Another replica wants a partition: what is in hand is finished or abandoned, and what is durable is committed."""
 
 import threading
 from datetime import timedelta
@@ -17,9 +17,11 @@ class Joining:
         self.assigned = []
 
     def start(self):
+        """Join the group."""
         self.source.start()
 
     def poll(self):
+        """Look whether the group gives something."""
         self.assigned += self.source.poll(0).assigned
 
 

@@ -58,7 +58,7 @@ def test_partitions_are_paused_when_the_bytes_in_hand_reach_their_limit(stage):
     stage.scorer("safe", answer=lambda _inputs: go_on.wait(60))
     limits = {"max_events_in_flight": 10_000, "max_bytes_in_flight": 200_000}
     stage.pipeline = stage.pipeline.model_copy(update=limits)
-    for number in range(700):
+    for number in range(560):
         stage.event(f"event {number}", number % 2, outputs="x" * 1000)
 
     def until():
@@ -73,7 +73,7 @@ def test_partitions_are_paused_when_the_bytes_in_hand_reach_their_limit(stage):
     stage.run(until)
     assert most[0] < 500 + 200, "resumed above half of the limit"
     assert (stage.loop._in_flight.size, stage.loop._arrivals.size) == (0, 0)
-    assert stage.counts() == {("safe", "scored"): 700}
+    assert stage.counts() == {("safe", "scored"): 560}
 
 
 def test_the_throttle_opens_again_only_at_half_of_its_limits():
