@@ -98,12 +98,6 @@ class Config(BaseModel):
         return evaluation
 
     @model_validator(mode="after")
-    def _hands_over_in_time(self) -> Self:
-        if self.pipeline.revocation_deadline >= self.source.max_poll_interval:
-            raise ValueError("`pipeline.revocation_deadline` must be shorter than `source.max_poll_interval`")
-        return self
-
-    @model_validator(mode="after")
     def _complete(self) -> Self:
         # The model is frozen for its users; here it is still being made.
         if self.source.group_id is None:

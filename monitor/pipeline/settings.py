@@ -27,7 +27,8 @@ class PipelineSettings(BaseModel):
     )
     revocation_deadline: Duration = Field(
         timedelta(seconds=5),
-        description="How long events in hand may take to finish when another replica wants their partition.",
+        description="How long events in hand may take to finish when another replica wants their partition; the group "
+        "waits no longer than `source.max_poll_interval`.",
     )
     upkeep_every: Duration = Field(
         timedelta(seconds=5),
