@@ -2,6 +2,7 @@
 
 ConsumersError
 ├── SourceUnavailable   the stream cannot be reached or refuses us: wait and try again
+├── MemberFenced        another process has our static membership: stop, it does the work now
 ├── OwnershipLost       the partition belongs to another member now: drop the work in hand
 ├── MessageRefused      the stream will never take this one message
 ├── SourceFailed        anything else that the stream's client reports: a defect or a broken topic
@@ -21,6 +22,13 @@ class SourceUnavailable(ConsumersError):
     def __init__(self, cause: str) -> None:
         super().__init__(cause)
         self.cause = cause
+
+
+class MemberFenced(ConsumersError):
+    """Another consumer has taken our `group_instance_id`: two processes are configured to be the same member."""
+
+    def __init__(self, cause: str) -> None:
+        super().__init__(f"{cause}: give each replica a source.group_instance_id of its own, or none")
 
 
 class OwnershipLost(ConsumersError):

@@ -62,6 +62,9 @@ class FileSource:
         while self._line < offset and opened.readline().endswith(b"\n"):
             self._line += 1
 
+    def release(self, tps: Iterable[TopicPartition]) -> None:
+        """Nobody else wants the file."""
+
     def committed(self, tps: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
         """What this process has committed."""
         return {tp: self._commits[tp] for tp in tps if tp in self._commits}

@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from kafka import errors as kafka_errors
 
-from consumers.errors import ConsumersError, MessageRefused, OwnershipLost, SourceFailed, SourceUnavailable
+from consumers.errors import (
+    ConsumersError,
+    MemberFenced,
+    MessageRefused,
+    OwnershipLost,
+    SourceFailed,
+    SourceUnavailable,
+)
 from consumers.kafka_credentials import explained, network, with_credentials
 
 if TYPE_CHECKING:
@@ -19,7 +26,6 @@ T = TypeVar("T")
 
 OWNERSHIP_ERRORS = (
     kafka_errors.CommitFailedError,
-    kafka_errors.FencedInstanceIdError,
     kafka_errors.FencedMemberEpochError,
     kafka_errors.IllegalGenerationError,
     kafka_errors.MemberIdRequiredError,
@@ -57,6 +63,8 @@ UNAVAILABLE_ERRORS = (
 def translate(error: kafka_errors.KafkaError) -> ConsumersError:
     """This package's error for one of the client library's."""
     text = describe(error)
+    if isinstance(error, kafka_errors.FencedInstanceIdError):
+        return MemberFenced(text)
     if isinstance(error, OWNERSHIP_ERRORS):
         return OwnershipLost(text)
     if isinstance(error, REFUSED_ERRORS):

@@ -19,18 +19,24 @@ if TYPE_CHECKING:
 
 @dataclass(kw_only=True)
 class MemoryTopic:
-    """A topic whose partitions are lists, with one consumer group. `away` plays an outage: set it to its cause."""
+    """A topic whose partitions are lists, with one consumer group. `away` plays an outage: set it to its cause.
+
+    `first` is the first offset of each partition that retention has left: raise it to play retention.
+    """
 
     name: str = "traces"
     partitions: int = 3
     away: str | None = None
     logs: list[list[Message]] = field(init=False)
     commits: dict[TopicPartition, int] = field(init=False, default_factory=dict)
+    first: list[int] = field(init=False)
     members: list[MemorySource] = field(init=False, default_factory=list)
+    holders: dict[TopicPartition, MemorySource] = field(init=False, default_factory=dict)
     changed: Condition = field(init=False, default_factory=Condition)
 
     def __post_init__(self) -> None:
         self.logs = [[] for _ in range(self.partitions)]
+        self.first = [0] * self.partitions
         self._turn = itertools.cycle(range(self.partitions))
 
     def append(
@@ -60,7 +66,7 @@ class MemoryTopic:
             return message
 
     def owner(self, tp: TopicPartition) -> MemorySource | None:
-        """The member that a partition belongs to: they take turns."""
+        """The member that a partition should belong to: they take turns. It gets it when its holder lets go."""
         if tp.topic != self.name or not 0 <= tp.partition < self.partitions or not self.members:
             return None
         return self.members[tp.partition % len(self.members)]
@@ -74,6 +80,7 @@ class MemorySource:
         self._max_poll_records = max_poll_records
         self._positions: dict[TopicPartition, int] = {}
         self._paused: set[TopicPartition] = set()
+        self._leaving: set[TopicPartition] = set()
 
     def start(self) -> None:
         """Join the group."""
@@ -99,6 +106,11 @@ class MemorySource:
         if tp in self._positions:
             self._positions[tp] = offset
 
+    def release(self, tps: Iterable[TopicPartition]) -> None:
+        """Let others have what is leaving."""
+        with self._topic.changed:
+            self._let_go(self._leaving.intersection(tps))
+
     def committed(self, tps: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
         """Committed next offsets of the group."""
         self._reach()
@@ -107,7 +119,8 @@ class MemorySource:
     def commit(self, offsets: Mapping[TopicPartition, int]) -> None:
         """Commit what is ours."""
         self._reach()
-        self._topic.commits.update({tp: at for tp, at in offsets.items() if tp in self._positions})
+        ours = self._positions.keys() | self._leaving
+        self._topic.commits.update({tp: at for tp, at in offsets.items() if tp in ours})
 
     def pause(self, tps: Iterable[TopicPartition]) -> None:
         """Bring nothing of these partitions."""
@@ -120,7 +133,7 @@ class MemorySource:
     def bounds(self, tps: Iterable[TopicPartition]) -> dict[TopicPartition, tuple[int, int]]:
         """First and next offset of each partition."""
         self._reach()
-        return {tp: (0, len(self._topic.logs[tp.partition])) for tp in tps}
+        return {tp: (self._topic.first[tp.partition], len(self._topic.logs[tp.partition])) for tp in tps}
 
     def lag(self) -> Mapping[TopicPartition, int]:
         """Messages between our position and the end."""
@@ -135,7 +148,7 @@ class MemorySource:
         with self._topic.changed:
             if self in self._topic.members:
                 self._topic.members.remove(self)
-                self._topic.changed.notify_all()
+            self._let_go({tp for tp, holder in self._topic.holders.items() if holder is self})
         self._positions.clear()
         self._paused.clear()
 
@@ -146,27 +159,44 @@ class MemorySource:
     def _next_batch(self) -> PolledBatch | None:
         if self._topic.away is not None:
             return None
-        ours = {
-            tp
-            for tp in (TopicPartition(self._topic.name, n) for n in range(self._topic.partitions))
-            if self._topic.owner(tp) is self
-        }
-        assigned, revoked = ours - self._positions.keys(), self._positions.keys() - ours
-        if assigned or revoked:
-            for tp in revoked:
-                del self._positions[tp]
-                self._paused.discard(tp)
-            for tp in assigned:
-                self._positions[tp] = self._topic.commits.get(tp, 0)
-            return PolledBatch(assigned=tuple(sorted(assigned)), revoked=tuple(sorted(revoked)))
+        if (moved := self._rebalance()) is not None:
+            return moved
         messages: list[Message] = []
+        astray: list[TopicPartition] = []
         for tp, at in self._positions.items():
-            if tp not in self._paused:
-                room = self._max_poll_records - len(messages)
-                found = self._topic.logs[tp.partition][at : at + room]
-                self._positions[tp] = at + len(found)
-                messages.extend(found)
-        return PolledBatch(messages=tuple(messages)) if messages else None
+            if tp in self._paused:
+                continue
+            log = self._topic.logs[tp.partition]
+            if not self._topic.first[tp.partition] <= at <= len(log):
+                astray.append(tp)
+                continue
+            found = log[at : at + self._max_poll_records - len(messages)]
+            self._positions[tp] = at + len(found)
+            messages.extend(found)
+        self._paused.update(astray)
+        return PolledBatch(messages=tuple(messages), out_of_range=tuple(astray)) if messages or astray else None
+
+    def _rebalance(self) -> PolledBatch | None:
+        partitions = {TopicPartition(self._topic.name, number) for number in range(self._topic.partitions)}
+        wanted = {tp for tp in partitions if self._topic.owner(tp) is self}
+        leaving = self._positions.keys() - wanted
+        assigned = {tp for tp in wanted if tp not in self._topic.holders}
+        for tp in leaving:
+            del self._positions[tp]
+            self._paused.discard(tp)
+        self._leaving |= leaving
+        for tp in assigned:
+            self._topic.holders[tp] = self
+            self._positions[tp] = self._topic.commits.get(tp, self._topic.first[tp.partition])
+        if not assigned and not leaving:
+            return None
+        return PolledBatch(assigned=tuple(sorted(assigned)), leaving=tuple(sorted(leaving)))
+
+    def _let_go(self, tps: set[TopicPartition]) -> None:
+        self._leaving -= tps
+        for tp in tps:
+            self._topic.holders.pop(tp, None)
+        self._topic.changed.notify_all()
 
 
 class MemoryDeadLetters:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import heapq
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-T = TypeVar("T")
+T = TypeVar("T", bound=Hashable)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -15,28 +17,34 @@ class Advance(Generic[T]):
 
     from_offset: int
     to_offset: int
-    outcomes: list[T]
+    outcomes: Counter[T]
+    """How many of the messages between had which outcome; offsets may have gaps, so their sum is what was received."""
 
 
 class OffsetTracker(Generic[T]):
     """The watermark of one partition: the offset below which everything that was begun is finished.
 
     Pure state. Offsets may have gaps (compaction, transactions): a gap counts as done once what lies around it is.
+
+    What is finished behind something open is only counted, one tally for each stretch between two open offsets. So the
+    memory grows with what is open and with how many different outcomes there are, and not with what waits.
     """
 
     def __init__(self) -> None:
         self._watermark: int | None = None
         self._next = 0
-        self._open: set[int] = set()
-        self._order: list[int] = []
-        self._finished: dict[int, T] = {}
+        self._open: list[int] = []  # sorted, because messages are begun in the order of their offsets
+        self._behind: dict[int, Counter[T]] = {}  # open offset -> what is finished between it and the next open one
+        self._ready: Counter[T] = Counter()
+        self._waiting = 0
 
     def start(self, next_offset: int) -> None:
         """Own the partition from `next_offset` on; forgets everything from before."""
         self._watermark = self._next = next_offset
         self._open.clear()
-        self._order.clear()
-        self._finished.clear()
+        self._behind.clear()
+        self._ready = Counter()
+        self._waiting = 0
 
     @property
     def watermark(self) -> int:
@@ -57,7 +65,7 @@ class OffsetTracker(Generic[T]):
     @property
     def waiting(self) -> int:
         """How many were begun and are not yet behind the watermark."""
-        return len(self._open) + len(self._finished)
+        return self._waiting
 
     def begin(self, offset: int) -> bool:
         """Take up the message at `offset`; False when it was taken up before and must not be done again.
@@ -68,42 +76,31 @@ class OffsetTracker(Generic[T]):
         if offset < self.watermark or offset < self._next:
             return False
         self._next = offset + 1
-        self._open.add(offset)
-        heapq.heappush(self._order, offset)
+        self._open.append(offset)
+        self._waiting += 1
         return True
 
     def finish(self, offset: int, outcome: T) -> None:
-        """The work for `offset` is done. Ignored when `start` or `skip_to` has overtaken it.
+        """The work for `offset` is done.
 
         Raises:
-            ValueError: the offset is neither in flight nor overtaken.
+            ValueError: the offset is not in flight.
         """
-        if offset in self._open:
-            self._open.remove(offset)
-            self._finished[offset] = outcome
-        elif offset >= self.watermark:
+        at = bisect_left(self._open, offset)
+        if at == len(self._open) or self._open[at] != offset:
             raise ValueError(f"offset {offset} is not in flight")
+        before = self._behind.setdefault(self._open[at - 1], Counter()) if at else self._ready
+        before[outcome] += 1
+        if (after := self._behind.pop(offset, None)) is not None:
+            before.update(after)
+        del self._open[at]
 
     def advance(self) -> Advance[T] | None:
         """Move the watermark over all that is finished without a hole; None when it stays where it is."""
-        start, outcomes = self.watermark, []
-        while self._order and self._order[0] in self._finished:
-            outcomes.append(self._finished.pop(heapq.heappop(self._order)))
-        target = self._order[0] if self._order else self._next
+        start, target = self.watermark, self._open[0] if self._open else self._next
         if target == start:
             return None
+        outcomes, self._ready = self._ready, Counter()
+        self._waiting -= outcomes.total()
         self._watermark = target
         return Advance(from_offset=start, to_offset=target, outcomes=outcomes)
-
-    def skip_to(self, offset: int) -> None:
-        """Somebody else has accounted for everything below `offset`: drop what lies there.
-
-        Raises:
-            ValueError: before `start`.
-        """
-        if offset <= self.watermark:
-            return
-        self._watermark, self._next = offset, max(self._next, offset)
-        self._open = {each for each in self._open if each >= offset}
-        self._finished = {each: outcome for each, outcome in self._finished.items() if each >= offset}
-        self._order = sorted(self._open | self._finished.keys())

@@ -46,6 +46,11 @@ class DeadLetterSettings(BaseModel):
         0.95, gt=0, le=1, description="Share of invalid messages at which the daemon stops: a bad deployment, not data."
     )
     stop_after: int = Field(500, ge=1, description="How many messages in a row of the stream that share is taken over.")
+    hold: Duration = Field(
+        timedelta(seconds=5),
+        description="How long invalid messages are held before they become dead letters, when hardly a valid one came "
+        "with them.",
+    )
 
 
 class OAuthSettings(BaseModel):

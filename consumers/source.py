@@ -11,7 +11,7 @@ from consumers.messages import Message, TopicPartition
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PolledBatch:
-    """What one poll brought. Act on `revoked` first, then on `assigned`, then on `messages`.
+    """What one poll brought. Act on `revoked` and `leaving` first, then on `assigned`, then on `messages`.
 
     A partition can be in `revoked` and in `assigned`: it was lost and came back. No message of a partition in
     `assigned` is in the same batch: `seek` to where the ledger stands before the next poll, or go on from the
@@ -20,13 +20,19 @@ class PolledBatch:
 
     messages: tuple[Message, ...] = ()
     assigned: tuple[TopicPartition, ...] = ()
+    leaving: tuple[TopicPartition, ...] = ()
+    """Wanted by another member, and still ours: they bring nothing more; finish, commit, and `release` them soon."""
     revoked: tuple[TopicPartition, ...] = ()
+    """Not ours any more, without notice."""
+    out_of_range: tuple[TopicPartition, ...] = ()
+    """The next offset is not in the stream: retention has overtaken it, or it was made anew. Paused; `seek` them."""
 
 
 class TraceSource(Protocol):
     """A partitioned stream of messages, used from one thread.
 
-    Every method but `close` raises `SourceUnavailable` when the stream is away; nothing is lost by calling again.
+    Every method but `close`, `pause`, `resume` and `release` raises `SourceUnavailable` when the stream is away;
+    nothing is lost by calling again.
     """
 
     def start(self) -> None:
@@ -41,12 +47,16 @@ class TraceSource(Protocol):
         """Go on from `offset` at the next poll. Does nothing for a partition that is not ours (any more)."""
         ...
 
+    def release(self, tps: Iterable[TopicPartition]) -> None:
+        """Let others have partitions that a poll reported as leaving."""
+        ...
+
     def committed(self, tps: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
         """Committed next offsets; a partition without one is left out."""
         ...
 
     def commit(self, offsets: Mapping[TopicPartition, int]) -> None:
-        """Commit next offsets; partitions that are not ours are left out. Raises `OwnershipLost`."""
+        """Commit next offsets; partitions neither ours nor leaving are left out. Raises `OwnershipLost`."""
         ...
 
     def pause(self, tps: Iterable[TopicPartition]) -> None:
@@ -62,7 +72,7 @@ class TraceSource(Protocol):
         ...
 
     def lag(self) -> Mapping[TopicPartition, int]:
-        """Messages between our position and the end, by partition of ours, as far as known; asks nobody."""
+        """Messages between our position and the end, by partition of ours, as of the last polls and probe."""
         ...
 
     def probe(self) -> None:

@@ -14,6 +14,7 @@ from prometheus_client import CollectorRegistry
 from structlog.typing import FilteringBoundLogger
 
 from consumers.decoding import REASONS
+from consumers.errors import MemberFenced
 from monitor.alerting import Alerting
 from monitor.clock import Clock, SystemClock
 from monitor.config import Config
@@ -39,7 +40,9 @@ from monitor.pipeline.intake import IntakeLoop, IntakeParts
 from monitor.pipeline.judging import Judging
 from monitor.pipeline.owed import publish_unpublished, work_off_parked
 from monitor.pipeline.patience import Patience
+from monitor.pipeline.quarantine import TooManyInvalid
 from monitor.pipeline.sampler import Sampler
+from monitor.pipeline.watermarks import PositionBeyondEnd
 from monitor.presence import Presence
 from monitor.schedule import Cron, Every, Schedule, deadline_s
 from monitor.shutdown import exit_within, stop_on_signals
@@ -55,10 +58,12 @@ from scorers.suite import ScorerSuite
 _PROBE_EVERY = timedelta(seconds=15)
 _SIGN_EVERY = timedelta(seconds=15)
 _RETENTION_EVERY = timedelta(minutes=10)
-_REFUSED = 2
 _PUBLISH_GRACE_MS = 60_000
 _GRACE_S = 5.0
 _OVERDUE_GRACE_S = 300.0
+_REFUSED = 2
+# What somebody has to look at before the daemon may go on; the text says what to do.
+_ENDS_ON_PURPOSE = (PositionBeyondEnd, TooManyInvalid, MemberFenced)
 _UPKEEP = ("alerts", "parked", "publish", "dataset")
 
 
@@ -138,6 +143,11 @@ class Daemon:
                 try:
                     loop.run(self._stop)
                     self._last_resort(0 if presence.refusal is None else _REFUSED)
+                except _ENDS_ON_PURPOSE as error:
+                    self._log.error("the daemon ends", cause=str(error))
+                    self._defect = True
+                    self._last_resort(_REFUSED)
+                    raise
                 except BaseException:
                     self._log.exception("the daemon ends on a defect")
                     self._defect = True
@@ -226,7 +236,7 @@ class Daemon:
             clock=self._clock,
             log=self._log,
         )
-        return IntakeLoop(parts, config.pipeline, effects.policy.scorers)
+        return IntakeLoop(parts, config.pipeline, effects.policy.scorers, config.dead_letters)
 
     @contextmanager
     def _schedule(

@@ -11,7 +11,7 @@ from consumers.messages import Message, TopicPartition
 from consumers.offsets import Advance, OffsetTracker
 from consumers.source import TraceSource
 from monitor.errors import MonitorError
-from monitor.ledger.positions import Positions
+from monitor.ledger.positions import OutcomeKey, Positions
 from monitor.pipeline.effects import Outcomes
 
 
@@ -19,11 +19,25 @@ class PositionBeyondEnd(MonitorError):
     """The ledger's position is beyond the partition's end: the topic is another one than the ledger knows."""
 
 
+# What a partition has finished behind something slow is not repeated by more than this when the process dies.
+_MOST_WAITING = 50_000
+
+Tally = tuple[OutcomeKey, ...]
+"""The outcomes of one event."""
+
+
 @dataclass(kw_only=True, slots=True)
 class _Owned:
-    tracker: OffsetTracker[Outcomes]
+    tracker: OffsetTracker[Tally]
     epoch: int
-    unsettled: Advance[Outcomes] | None = None
+    unsettled: Advance[Tally] | None = None
+    is_leaving: bool = False
+    is_astray: bool = False
+    is_held_up: bool = False
+
+    @property
+    def waiting(self) -> int:
+        return self.tracker.waiting + (self.unsettled.outcomes.total() if self.unsettled else 0)
 
 
 class Watermarks:
@@ -43,18 +57,46 @@ class Watermarks:
 
     @property
     def partitions(self) -> tuple[TopicPartition, ...]:
-        """Those that are ours and open."""
-        return tuple(self._owned)
+        """Those whose messages are taken: open, ours to keep, and with a position that the stream has."""
+        return tuple(tp for tp, owned in self._owned.items() if not owned.is_leaving and not owned.is_astray)
 
     @property
     def waiting(self) -> int:
         """Events that were begun and are not behind a watermark of the ledger."""
-        return sum(
-            owned.tracker.waiting + (len(owned.unsettled.outcomes) if owned.unsettled else 0)
-            for owned in self._owned.values()
-        )
+        return sum(owned.waiting for owned in self._owned.values())
 
-    def revoke(self, partitions: Iterable[TopicPartition]) -> None:
+    def epoch(self, partition: TopicPartition) -> int | None:
+        """Which ownership of the partition is today's; None where it is not open."""
+        owned = self._owned.get(partition)
+        return None if owned is None else owned.epoch
+
+    def held_up(self) -> set[TopicPartition]:
+        """Partitions of which so much waits behind something slow that no more should come, until half of it is done.
+
+        Memory does not grow with it, but what a crash repeats does.
+        """
+        for owned in self._owned.values():
+            owned.is_held_up = owned.waiting > (_MOST_WAITING // 2 if owned.is_held_up else _MOST_WAITING)
+        return {tp for tp, owned in self._owned.items() if owned.is_held_up}
+
+    def leave(self, partitions: Iterable[TopicPartition]) -> None:
+        """Begin nothing more of partitions that another member wants; what is in hand still counts."""
+        for partition in partitions:
+            self._expected.discard(partition)
+            if (owned := self._owned.get(partition)) is not None:
+                owned.is_leaving = True
+
+    def astray(self, partition: TopicPartition) -> None:
+        """Begin nothing more of a partition whose position has left the stream; `reopen` it once nothing is in hand."""
+        if (owned := self._owned.get(partition)) is not None:
+            owned.is_astray = True
+
+    def reopen_astray(self) -> None:
+        """Expect those partitions again that went astray and have settled everything that was begun."""
+        done = [tp for tp, owned in self._owned.items() if owned.is_astray and not owned.waiting]
+        self.expect(done)
+
+    def forget(self, partitions: Iterable[TopicPartition]) -> None:
         """Forget partitions that are another member's now; work in hand for them counts for nothing here."""
         for partition in partitions:
             self._expected.discard(partition)
@@ -92,13 +134,13 @@ class Watermarks:
         if wanted > end:
             raise PositionBeyondEnd(
                 f"the next offset of {partition} is {wanted}, and the partition ends at {end}: the topic was made anew "
-                "or cut; use another source.group_id and ledger, or set the partition's position in the ledger anew"
+                "or cut. To take in what it holds now: `tracewatch reset -c FILE --to beginning`"
             )
         start = max(wanted, first)
         if start > stands and not self._skip(partition, stands, start, lost=start - wanted):
             return  # another owner has just moved it: look again
         self._epoch += 1
-        tracker: OffsetTracker[Outcomes] = OffsetTracker()
+        tracker: OffsetTracker[Tally] = OffsetTracker()
         tracker.start(start)
         self._source.seek(partition, start)
         self._owned[partition] = _Owned(tracker=tracker, epoch=self._epoch)
@@ -115,33 +157,33 @@ class Watermarks:
     def begin(self, message: Message) -> int | None:
         """Take a message up; its epoch, to finish it with, or None where it must not be done (again)."""
         owned = self._owned.get(message.topic_partition)
-        return owned.epoch if owned is not None and owned.tracker.begin(message.offset) else None
+        if owned is None or owned.is_leaving or owned.is_astray:
+            return None
+        return owned.epoch if owned.tracker.begin(message.offset) else None
 
     def finish(self, partition: TopicPartition, epoch: int, offset: int, outcomes: Outcomes) -> None:
         """A message is done; of no effect where the partition has been lost since."""
         owned = self._owned.get(partition)
         if owned is not None and owned.epoch == epoch:
-            owned.tracker.finish(offset, outcomes)
+            owned.tracker.finish(offset, tuple([(scorer, *what) for scorer, what in outcomes.items()]))
 
     def settle(self) -> tuple[TopicPartition, ...]:
         """Move the ledger's watermarks over all that is finished.
 
         Returns:
-            Partitions that another owner has moved; they are expected again, and what they bring until then is old.
+            Partitions that another owner has moved: expect them again, what they bring until then is old.
 
         Raises:
             LedgerUnavailable: what was not settled stays so, for the next call.
         """
-        fenced = [partition for partition, owned in self._owned.items() if not self._settle(partition, owned)]
-        self.expect(fenced)
-        return tuple(fenced)
+        return tuple(partition for partition, owned in self._owned.items() if not self._settle(partition, owned))
 
     def _settle(self, partition: TopicPartition, owned: _Owned) -> bool:
         advance = owned.unsettled = owned.unsettled or owned.tracker.advance()
         if advance is None:
             return True
         step = (*partition, advance.from_offset, advance.to_offset)
-        if not self._positions.advance(*step, _counts(advance), len(advance.outcomes)):
+        if not self._positions.advance(*step, _counts(advance), advance.outcomes.total()):
             stands = self._positions.read(*partition)
             # An earlier call may have been committed although its answer was lost.
             if stands != advance.to_offset:
@@ -166,7 +208,9 @@ class Watermarks:
         self._to_commit = {}
 
 
-def _counts(advance: Advance[Outcomes]) -> Mapping[tuple[str, str, str], int]:
-    return Counter(
-        (scorer, outcome, reason) for outcomes in advance.outcomes for scorer, (outcome, reason) in outcomes.items()
-    )
+def _counts(advance: Advance[Tally]) -> Mapping[OutcomeKey, int]:
+    counts: Counter[OutcomeKey] = Counter()
+    for tally, events in advance.outcomes.items():
+        for key in tally:
+            counts[key] += events
+    return counts

@@ -38,6 +38,10 @@ class MemoryStream:
         for value in values:
             self.topic.append(value, partition=partition, key=b"k", headers=(("h", b"1"),))
 
+    def delete_before(self, partition, offset):
+        """Play retention."""
+        self.topic.first[partition] = offset
+
 
 class KafkaStream:
     """A topic on the real broker."""
@@ -59,6 +63,14 @@ class KafkaStream:
             producer.send(self.name, value, key=b"k", headers=[("h", b"1")], partition=partition)
         producer.flush()
         producer.close()
+
+    def delete_before(self, partition, offset):
+        """Let the broker delete records, as retention does."""
+        from kafka import KafkaAdminClient, TopicPartition
+
+        admin = KafkaAdminClient(**self.settings.connection())
+        admin.delete_records({TopicPartition(self.name, partition): offset})
+        admin.close()
 
 
 @pytest.fixture(params=["memory", "kafka"])

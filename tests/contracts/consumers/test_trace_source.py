@@ -6,27 +6,35 @@ from consumers.messages import TopicPartition
 
 
 class Seen:
-    """What a member was told, poll by poll."""
+    """What a member was told, poll by poll; it lets go of what others want at once."""
 
-    def __init__(self, source) -> None:
+    def __init__(self, source, *, lets_go=True) -> None:
         self.source = source
+        self.lets_go = lets_go
         self.owned = set()
         self.assigned = []
+        self.leaving = []
         self.revoked = []
+        self.out_of_range = []
         self.messages = []
 
     def poll(self, timeout_s=0.1):
         """One poll; holds the promise that revoked partitions were ours and messages come only from owned ones."""
         batch = self.source.poll(timeout_s)
-        assert self.owned.issuperset(batch.revoked)
-        self.owned -= set(batch.revoked)
+        gone = {*batch.revoked, *batch.leaving}
+        assert self.owned.issuperset(gone)
+        self.owned -= gone
         new = set(batch.assigned)
         assert not new & {message.topic_partition for message in batch.messages}
         assert self.owned.issuperset({message.topic_partition for message in batch.messages})
         self.owned |= new
         self.assigned += batch.assigned
+        self.leaving += batch.leaving
         self.revoked += batch.revoked
+        self.out_of_range += batch.out_of_range
         self.messages += batch.messages
+        if self.lets_go:
+            self.source.release(batch.leaving)
         return batch
 
     def until(self, condition, polls=150):
@@ -128,13 +136,82 @@ def test_two_members_share_the_partitions_and_report_what_moved(stream, members)
     assert second.owned
     assert first.owned | second.owned == _all(stream)
     assert not first.owned & second.owned
-    assert set(first.revoked) == second.owned
+    assert set(first.leaving) == second.owned
     assert set(second.assigned) == second.owned
     stream.publish([b"x"] * 4, next(iter(second.owned)).partition)
     second.until(lambda: len(second.messages) == 4)
     second.source.close()
     first.until(lambda: first.owned == _all(stream))
     first.until(lambda: len(first.messages) == 4)
+
+
+def test_a_member_finishes_and_commits_what_another_wants_before_that_gets_it(stream, members):
+    """Until it lets go nobody else has the partition, and its commit still counts."""
+    first = Seen(members(), lets_go=False)
+    first.until(lambda: first.owned == _all(stream))
+    second = Seen(members())
+    for _ in range(100):
+        first.poll()
+        second.poll()
+        if first.leaving:
+            break
+    leaving = set(first.leaving)
+    for _ in range(10):
+        first.poll(0.05)
+        second.poll(0.05)
+    assert leaving
+    assert not second.owned
+    first.source.commit(dict.fromkeys(leaving, 7))
+    assert first.source.committed(leaving) == dict.fromkeys(leaving, 7)
+    first.source.release(leaving)
+    first.source.commit(dict.fromkeys(leaving, 3))
+    for _ in range(100):
+        first.poll()
+        second.poll()
+        if second.owned:
+            break
+    assert second.owned == leaving
+    assert second.source.committed(leaving) == dict.fromkeys(leaving, 7)
+    assert first.revoked == []
+
+
+def test_a_position_that_the_stream_has_not_is_said_and_waits_for_a_seek(stream, members):
+    """Never a jump in silence: retention has overtaken one partition, another is asked for beyond its end."""
+    for partition in range(3):
+        stream.publish([b"x"] * 6, partition)
+    seen = Seen(members())
+    seen.until(lambda: len(seen.messages) == 18)
+    overtaken, beyond, whole = sorted(_all(stream))
+    stream.delete_before(0, 4)
+    seen.source.seek(overtaken, 2)
+    seen.source.seek(beyond, 100)
+    seen.source.seek(whole, 5)
+    seen.messages.clear()
+    seen.until(lambda: len(seen.out_of_range) == 2 and seen.messages)
+    for _ in range(5):
+        seen.poll()
+    assert sorted(seen.out_of_range) == [overtaken, beyond]
+    assert [(message.partition, message.offset) for message in seen.messages] == [(2, 5)]
+    assert seen.source.bounds([overtaken]) == {overtaken: (4, 6)}
+    seen.messages.clear()
+    for tp in (overtaken, beyond):
+        seen.source.seek(tp, 4)
+    seen.source.resume([overtaken, beyond])
+    seen.until(lambda: len(seen.messages) == 4)
+
+
+def test_the_lag_of_a_paused_partition_grows_with_its_stream(stream, members):
+    """Nothing is fetched of it, so a probe must ask for its end."""
+    seen = Seen(members())
+    seen.until(lambda: seen.owned == _all(stream))
+    stream.publish([b"x"] * 2, 0)
+    seen.until(lambda: len(seen.messages) == 2)
+    tp = TopicPartition(stream.name, 0)
+    seen.source.pause([tp])
+    stream.publish([b"x"] * 5, 0)
+    seen.poll()
+    seen.source.probe()
+    assert seen.source.lag()[tp] == 5
 
 
 def test_a_paused_partition_is_silent_until_it_is_resumed(stream, members):

@@ -19,7 +19,7 @@ from consumers.decoding import REASONS, decode
 from consumers.events import TraceEvent
 from consumers.memory_source import MemoryDeadLetters, MemorySource, MemoryTopic
 from consumers.messages import Message, TopicPartition
-from consumers.settings import DecodingLimits
+from consumers.settings import DeadLetterSettings, DecodingLimits
 from consumers.source import PolledBatch
 from monitor.clock import ManualClock
 from monitor.curation import Curation
@@ -95,6 +95,7 @@ class Stage:
     pipeline: PipelineSettings = field(
         default_factory=lambda: PipelineSettings(commit_every=timedelta(0), workers=4, retry_up_to=timedelta(0))
     )
+    dead_letters: DeadLetterSettings = field(default_factory=lambda: DeadLetterSettings(hold=timedelta(0)))
     dataset_settings: DatasetSettings | None = None
     spend: SpendSettings = field(default_factory=SpendSettings)
     canary: Callable[[], None] = lambda: None
@@ -102,6 +103,7 @@ class Stage:
     ledgers: list[Ledger] = field(default_factory=list)
     stop: threading.Event = field(default_factory=threading.Event)
     source: StoppingSource | None = None
+    loop: IntakeLoop | None = None
     source_fails: Iterator[Exception] = field(default_factory=lambda: iter(()))
     health: Health = field(default_factory=lambda: Health(("kafka", "mlflow", "ledger", "judge")))
 
@@ -208,7 +210,8 @@ class Stage:
             clock=self.clock,
             log=structlog.get_logger(),
         )
-        IntakeLoop(parts, self.pipeline, effects.policy.scorers).run(self.stop)
+        self.loop = IntakeLoop(parts, self.pipeline, effects.policy.scorers, self.dead_letters)
+        self.loop.run(self.stop)
         assert self.source.polls <= _MOST_POLLS, "what the test waits for never happened"
 
     def all_committed(self) -> bool:

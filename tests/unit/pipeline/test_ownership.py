@@ -1,11 +1,15 @@
 """Where a partition begins, who may move its watermark, and how much of it is in hand at once."""
 
 import threading
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
+from consumers.errors import MemberFenced
 from consumers.messages import TopicPartition
+from monitor.ledger.errors import LedgerUnavailable
+from monitor.ledger.positions import Positions
 from monitor.pipeline.watermarks import PositionBeyondEnd
 
 HERE = TopicPartition("traces", 0)
@@ -118,3 +122,59 @@ def test_a_second_replica_goes_on_where_the_ledger_stands_and_both_share_the_wor
     stage.run(until)
     assert stage.counts() == {("safe", "scored"): 20, ("short", "scored"): 20}
     assert len(set(stage.judged)) == 40
+
+
+def test_a_partition_that_comes_back_brings_nothing_before_the_ledger_has_said_where_to_begin(stage):
+    """Kafka forgets that it was paused; the ledger is away when it returns."""
+    stage.event("one")
+    seen, asked = [], []
+
+    def change(ledger):
+        real = ledger.positions
+
+        def opening(_self, *args):
+            asked.append(TopicPartition(*args[:2]) in stage.source._paused)
+            if len(asked) in {2, 3}:
+                stage.clock.advance(timedelta(seconds=2))
+                raise LedgerUnavailable("away")
+            return real.open(*args)
+
+        return replace(ledger, positions=type("Away", (Positions,), {"open": opening, "__slots__": ()})(real.database))
+
+    def until():
+        if stage.all_committed() and not seen:
+            seen.append(1)
+            # All leave us and come back, as after a session that has expired.
+            stage.topic.holders.clear()
+            stage.source._positions.clear()
+            stage.source._paused.clear()
+            stage.event("two")
+        return bool(seen) and stage.all_committed()
+
+    stage.run(until, change=change)
+    assert len(asked) >= 4
+    assert all(asked)
+    assert stage.counts() == {("safe", "scored"): 2, ("short", "scored"): 2}
+    assert sorted(stage.judged) == ["safe:one", "safe:two", "short:one", "short:two"]
+
+
+def test_a_member_whose_identity_is_taken_stops_and_commits_nothing_more(stage):
+    """Another process does the work now; what is at the judge is not this one's any more."""
+    at_judge, go_on = threading.Event(), threading.Event()
+
+    def answer(_inputs):
+        at_judge.set()
+        return go_on.wait(60)
+
+    def until():
+        if at_judge.is_set():
+            raise MemberFenced("another consumer has taken the identity 'one'")
+        return False
+
+    stage.scorer("safe", answer=answer)
+    stage.event("one")
+    with pytest.raises(MemberFenced, match="identity 'one': give each replica"):
+        stage.run(until)
+    assert stage.topic.commits == {}
+    assert stage.open().positions.received() == 0
+    go_on.set()
