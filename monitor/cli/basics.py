@@ -1,0 +1,119 @@
+"""Commands around the daemon itself: begin, check, run, migrate, show it all."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from monitor.cli.application import MASK, NO, WRONG, AsJson, ConfigFiles, app, errors, load
+from monitor.printable import printable
+
+_DEFAULT_FILE = Path("tracewatch.yaml")
+
+
+@app.command()
+def init(
+    path: Annotated[Path, typer.Argument(metavar="FILE", help="The file to write.")] = _DEFAULT_FILE,
+    name: Annotated[str, typer.Option("--app", help="Name of the application to watch.")] = "my-app",
+) -> None:
+    """Write a commented starting configuration; a file that exists is left as it is.
+
+    Example: `tracewatch init tracewatch.yaml --app shop`
+    """
+    from monitor.commands.starting_file import write_starting_file  # noqa: PLC0415
+
+    try:
+        write_starting_file(path, name)
+    except FileExistsError:
+        errors().print(f"{path} exists already and is left as it is", style="red", markup=False)
+        raise typer.Exit(WRONG) from None
+    typer.echo(f"wrote {path}; next: tracewatch check -c {path}")
+
+
+@app.command()
+def run(config: ConfigFiles) -> None:
+    """Run the daemon until SIGTERM or Ctrl-C; what is in hand is finished first.
+
+    Example: `tracewatch run -c tracewatch.yaml -c production.yaml`
+    """
+    loaded = load(config)
+    from monitor.daemon import run_daemon  # noqa: PLC0415 - mlflow takes seconds to import
+    from monitor.logs import set_up_logs  # noqa: PLC0415
+
+    raise typer.Exit(run_daemon(loaded, set_up_logs(loaded.log, mask=MASK)))
+
+
+@app.command()
+def check(config: ConfigFiles) -> None:
+    """Validate the configuration, try every connection, and print the most judge calls a month. Exit 1 if one fails.
+
+    Example: `tracewatch check -c tracewatch.yaml`
+    """
+    loaded = load(config)
+    from monitor.commands.checks import run_checks  # noqa: PLC0415
+    from monitor.commands.judge_calls import judge_calls_a_month  # noqa: PLC0415
+
+    console = Console(soft_wrap=True, highlight=False)
+    failed = judges = 0
+    for result in run_checks(loaded):
+        failed += not result.passed
+        # A scorer that cannot be built may turn out to be a judge: the worst case counts it.
+        judges += result.name.startswith("scorer ") and not result.words.startswith("code")
+        sign = "[green]ok    [/green]" if result.passed else "[red]FAILED[/red]"
+        console.print(sign, end=" ")
+        console.print(printable(MASK(f"{result.name}: {result.words}")), markup=False)
+    for line in judge_calls_a_month(loaded, judges):
+        console.print(f"worst case, {line}", markup=False)
+    if failed:
+        raise typer.Exit(NO)
+
+
+@app.command()
+def demo(
+    *,
+    once: Annotated[bool, typer.Option("--once", help="End by itself when the story is told.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Tell the whole story on this machine: a real Kafka, MLflow and a scripted model; nothing to configure.
+
+    Example: `tracewatch demo --once`
+    """
+    from monitor.demo.story import tell  # noqa: PLC0415 - mlflow takes seconds to import
+
+    raise typer.Exit(tell(once=once, as_json=as_json, console=errors() if as_json else Console()))
+
+
+@app.command()
+def migrate(
+    config: ConfigFiles,
+    *,
+    check: Annotated[bool, typer.Option("--check", help="Change nothing; exit 1 if a migration is pending.")] = False,
+) -> None:
+    """Bring the ledger's schema to the newest revision. The daemon does it itself unless `ledger.migrate: manual`.
+
+    Example: `tracewatch migrate -c tracewatch.yaml --check`
+    """
+    loaded = load(config)
+    from monitor.clock import SystemClock  # noqa: PLC0415
+    from monitor.commands.migration import migrate_ledger, pending_migration  # noqa: PLC0415 - sqlalchemy is slow
+
+    if not check:
+        typer.echo(migrate_ledger(loaded.ledger, SystemClock()))
+        return
+    pending, words = pending_migration(loaded.ledger)
+    typer.echo(words)
+    if pending:
+        raise typer.Exit(NO)
+
+
+@app.command("config-schema")
+def config_schema() -> None:
+    """Print the JSON Schema of the configuration, with every key's meaning and default, for editors.
+
+    Example: `tracewatch config-schema > tracewatch.schema.json`
+    """
+    from monitor.config import config_schema as schema  # noqa: PLC0415
+
+    typer.echo(json.dumps(schema(), indent=2))

@@ -1,0 +1,166 @@
+"""What a replica does by the clock: keeping its lease and its health known, and the duties of the lease holder."""
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import partial
+
+from structlog.typing import FilteringBoundLogger
+
+from monitor.alerting import Alerting
+from monitor.clock import Clock
+from monitor.config import Config
+from monitor.daemon import assembly
+from monitor.duty import Duty
+from monitor.errors import ServiceUnavailable
+from monitor.evaluation.evaluator import Evaluator
+from monitor.evaluation.settings import ScheduleSettings
+from monitor.leadership import RENEWALS_A_LIFE, Leadership
+from monitor.ledger.ledger import Ledger
+from monitor.ledger.rows import LeaseToken
+from monitor.masking import Mask
+from monitor.pipeline.effects import Effects
+from monitor.pipeline.owed import publish_unpublished, work_off_parked
+from monitor.pipeline.patience import Patience
+from monitor.presence import Presence
+from monitor.schedule import Cron, Every, Schedule, deadline_s
+from monitor.traces.mlflow_store import MlflowTraceStore
+
+_PROBE_EVERY = timedelta(seconds=15)
+_SIGN_EVERY = timedelta(seconds=15)
+_RETENTION_EVERY = timedelta(minutes=10)
+_PUBLISH_GRACE_MS = 60_000
+_OVERDUE_GRACE_S = 300.0
+_UPKEEP = ("alerts", "parked", "publish", "dataset")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Duties:
+    """What is done by the clock, and with what."""
+
+    config: Config
+    effects: Effects
+    leadership: Leadership
+    presence: Presence
+    evaluator: Evaluator
+    traces: MlflowTraceStore
+    patience: Patience
+    stop: threading.Event
+    clock: Clock
+    mask: Mask
+    log: FilteringBoundLogger
+
+    def schedule(self) -> Schedule:
+        """The schedule of this replica, not running yet."""
+        schedule = Schedule(self.log)
+        self._add_own(schedule)
+        self._add_upkeep(schedule)
+        self._add_evaluation(schedule)
+        return schedule
+
+    @property
+    def _ledger(self) -> Ledger:
+        return self.effects.ledger
+
+    def _duty(self, name: str, work: Callable[[LeaseToken], object]) -> Duty:
+        return Duty(
+            name=name,
+            work=work,
+            leadership=self.leadership,
+            jobs=self._ledger.jobs,
+            clock=self.clock,
+            log=self.log,
+            mask=self.mask,
+        )
+
+    def _add_own(self, schedule: Schedule) -> None:
+        """What every replica does for itself."""
+        lease_every = Every(interval=self.config.ledger.lease_ttl / RENEWALS_A_LIFE)
+        schedule.add("lease", lease_every, self.leadership.seek)
+        schedule.add("presence", Every(interval=_SIGN_EVERY), self.presence.beat)
+        schedule.add("probe", Every(interval=_PROBE_EVERY), self._probe)
+
+    def _add_upkeep(self, schedule: Schedule) -> None:
+        every = Every(interval=self.config.pipeline.upkeep_every)
+        alerting = Alerting(
+            self._ledger,
+            assembly.watched_of(self.config),
+            self.config.alerts,
+            self.log,
+            self.effects.judging.spending.pots,
+        )
+        schedule.add("alerts", every, self._duty("alerts", lambda token: alerting.look(token, self.clock.now_ms())))
+        schedule.add("parked", every, self._duty("parked", self._work_off))
+        schedule.add("publish", every, self._duty("publish", self._publish_left))
+        schedule.add("retention", Every(interval=_RETENTION_EVERY), self._duty("retention", self._forget))
+        if self.effects.curation is not None:
+            schedule.add("dataset", every, self._duty("dataset", self.effects.curation.curate))
+
+    def _add_evaluation(self, schedule: Schedule) -> None:
+        settings, spending = self.config.evaluation, self.effects.judging.spending
+        work = assembly.reevaluation_of(self.config, self._ledger, self.evaluator, self.clock, spending)
+        if work is not None and settings is not None and settings.schedule is not None:
+            duty = self._duty("evaluation", lambda token: work.run(token=token))
+            schedule.add("evaluation", _when(settings.schedule), duty)
+
+    def _work_off(self, token: LeaseToken) -> int:
+        settings = self.config.pipeline
+        return work_off_parked(
+            self.effects,
+            lambda: self.leadership.token == token,
+            workers=settings.workers,
+            newest_first=settings.parked_order == "newest",
+        )
+
+    def _publish_left(self, _token: LeaseToken) -> int:
+        return publish_unpublished(self.effects, self.clock.now_ms() - _PUBLISH_GRACE_MS)
+
+    def _forget(self, token: LeaseToken) -> None:
+        # Writers come first: between two transactions it rests as long as the last one took.
+        deleted = self._ledger.retention.prune(
+            self.config.retention, self.clock.now_ms(), token, lambda took_s: not self.stop.wait(took_s)
+        )
+        if any(deleted.values()):
+            self.log.info("old rows forgotten", **{table: rows for table, rows in deleted.items() if rows})
+
+    def _probe(self) -> None:
+        for name, ask in (("ledger", self._ledger.probe), ("mlflow", self.traces.probe)):
+            try:
+                ask()
+            except ServiceUnavailable as error:
+                self.patience.note_down(name, error)
+            else:
+                self.patience.note_up(name)
+
+
+def deadlines(config: Config, started_s: float) -> Callable[[str, float | None], float | None]:
+    """By when a job must succeed, told its name and last success in seconds; one that never did counts from the start.
+
+    None for a job without a plan.
+    """
+    return partial(_deadline_s, _plans(config), started_s)
+
+
+def _when(plan: ScheduleSettings) -> Every | Cron:
+    return Cron(expression=plan.cron) if plan.cron is not None else Every(interval=plan.interval or timedelta(days=1))
+
+
+def _plans(config: Config) -> dict[str, Every | Cron]:
+    plans: dict[str, Every | Cron] = dict.fromkeys(_UPKEEP, Every(interval=config.pipeline.upkeep_every))
+    plans["retention"] = Every(interval=_RETENTION_EVERY)
+    if config.evaluation is not None and config.evaluation.schedule is not None:
+        plans["evaluation"] = _when(config.evaluation.schedule)
+    return plans
+
+
+def _deadline_s(
+    plans: dict[str, Every | Cron], started_s: float, job: str, last_success_s: float | None
+) -> float | None:
+    """By when a job must succeed; one that never did is measured from the start."""
+    plan = plans.get(job)
+    if plan is None:
+        return None
+    due_s = deadline_s(plan, started_s if last_success_s is None else last_success_s)
+    # Jobs of every few seconds wait for a service that is away: that is another alert's business for a while.
+    return None if due_s is None else due_s + _OVERDUE_GRACE_S
