@@ -22,7 +22,8 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]  # the librar
 
     A partition moves in two rounds: the first takes it from its owner, and only the second, which begins when that
     owner rejoins, gives it to another. So its owner may finish, commit, and rejoin then. It stays a member meanwhile:
-    its heartbeats go on, and the brokers wait for it up to the longest poll interval.
+    its heartbeats go on. Only if another member comes or goes in between do the brokers wait for it, and no longer than
+    the longest poll interval.
 
     The callbacks run on the client's own thread while `poll` waits for them in the caller's; nothing of the consumer
     may be called there.
@@ -73,7 +74,7 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]  # the librar
         self.notes.append(("lost", _ours(lost)))
 
     def _needs_rejoin(self, library_says: bool) -> bool:  # noqa: FBT001 - one caller, beside it
-        """Whether to rejoin at this poll.
+        """Whether to rejoin at this poll, asked by the caller's thread and again by the client's own.
 
         A rejoin that a poll's timeout has interrupted goes on with the next poll. kafka-python 3.0.12 decides at each
         poll whether a rejoin is needed. When the reason was new metadata, the leader takes note of the metadata in the
@@ -83,7 +84,23 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]  # the librar
         if self._held and self._coordinator._generation.is_lost():  # noqa: SLF001 - no public word for it
             self.notes.append(("lost", tuple(self._held)))
             self._held.clear()
+        self._keep_what_was_joined()
         return not self._held and (self._coordinator.rejoining or library_says)
+
+    def _keep_what_was_joined(self) -> None:
+        """Let a join that ended between two polls count.
+
+        kafka-python 3.0.12 awaits a join only while it is under way. One that has ended meanwhile it begins anew, which
+        makes the whole group join again: members that are often between polls then drive each other round for ever.
+        """
+        coordinator = self._coordinator
+        joined = coordinator._join_task  # noqa: SLF001 - no public word for it
+        if coordinator.rejoining and joined is not None and joined.is_done and joined.succeeded():
+            coordinator._join_task = coordinator._manager.call_soon(_value_of, joined)  # noqa: SLF001
+
+
+async def _value_of(future: Any) -> Any:
+    return future.value
 
 
 def _ours(tps: Iterable[KafkaTopicPartition]) -> tuple[TopicPartition, ...]:

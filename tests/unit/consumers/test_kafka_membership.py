@@ -128,20 +128,53 @@ def test_a_member_that_did_not_poll_for_too_long_is_told_by_its_commit_and_by_it
     until(lambda: len(member.gone) == 3 and len(member.owned) == 3, member)
 
 
-def test_what_was_to_be_handed_over_is_lost_when_the_group_goes_on_without_us(join):
-    """A member that is frozen in the middle of handing over must not commit for what is another's by then."""
-    short = {"session_timeout": timedelta(seconds=1)}
-    first = join(**short)
-    until(lambda: len(first.owned) == 3, first)
-    second = join(**short)
+def hand_over_begins(first, second):
+    """Polls both until the first is asked for partitions, which it keeps for now."""
     leaving = ()
+    until(lambda: len(first.owned) == 3, first)
     while not leaving:
         leaving = first.source.poll(0.05).leaving
         second.poll()
+    return set(leaving)
+
+
+def test_a_member_that_hands_over_for_longer_than_the_session_stays_a_member(join):
+    """Its heartbeats go on: nobody gets the partition before it lets go, and its commit counts."""
+    first, second = (join(session_timeout=timedelta(seconds=1)) for _ in range(2))
+    leaving = hand_over_begins(first, second)
+    until_s = time.monotonic() + 3
+    while time.monotonic() < until_s:
+        assert not first.source.poll(0.05).revoked
+        second.poll()
+    assert not leaving & second.owned
+    first.source.commit(dict.fromkeys(leaving, 5))
+    first.source.release(leaving)
+    until(lambda: second.owned == leaving, first, second)
+    assert second.source.committed(leaving) == dict.fromkeys(leaving, 5)
+
+
+def test_a_member_that_hands_over_while_others_join_is_waited_for_no_longer_than_the_poll_interval(join):
+    """Then the group goes on without it, and it is told, and must not commit for what is another's."""
+    patience = {"session_timeout": timedelta(seconds=1), "max_poll_interval": timedelta(seconds=2)}
+    first, second = (join(**patience) for _ in range(2))
+    leaving = hand_over_begins(first, second)
+    third = join(**patience)
+
+    until(lambda: set(first.gone) >= leaving, first, second, third)
+    until(lambda: len(first.owned | second.owned | third.owned) == 3, first, second, third)
+    foreign = leaving - first.owned
+    first.source.commit(dict.fromkeys(foreign, 1))
+    assert first.source.committed(foreign) == {}
+
+
+def test_what_was_to_be_handed_over_is_lost_when_the_group_goes_on_without_us(join):
+    """A member that is frozen in the middle of handing over must not commit for what is another's by then."""
+    first, second = (join(session_timeout=timedelta(seconds=1)) for _ in range(2))
+    leaving = hand_over_begins(first, second)
     first.source._client._coordinator.reset_generation()
-    until(lambda: set(first.gone) >= set(leaving), first, second)
-    until(lambda: set(leaving) & second.owned, second, first)
-    taken = min(set(leaving) & second.owned)
+    until(lambda: set(first.gone) >= leaving, first, second)
+    until(lambda: leaving & second.owned, second, first)
+    taken = min(leaving & second.owned)
     first.source.commit({taken: 1})
     assert first.source.committed([taken]) == {}
 
