@@ -15,6 +15,7 @@ def test_a_daemon_that_a_migration_left_behind_ends_with_the_reason(
 ) -> None:
     """It stops by itself, in order, and its error names both revisions."""
     from monitor.ledger import LedgerTooNew, open_ledger
+    from monitor.ledger.revisions import OURS
 
     monkeypatch.setattr(life, "_SIGN_EVERY", timedelta(milliseconds=200))
     (tmp_path / "events.jsonl").write_text("")
@@ -29,7 +30,7 @@ def test_a_daemon_that_a_migration_left_behind_ends_with_the_reason(
             "http": {"port": 0},
         }
     )
-    words = "works with revision 9999 and newer; this is Tracewatch .* with revision 0002"
+    words = f"works with revision 9999 and newer; this is Tracewatch .* with revision {OURS.head}"
     with pytest.raises(LedgerTooNew, match=words), running(config) as daemon:  # noqa: PT012 - it ends within
         daemon.eventually(lambda: daemon.readiness()[0] == 200, "ready")
         ledger = open_ledger(url)

@@ -8,6 +8,7 @@ import structlog
 
 from monitor.clock import ManualClock
 from monitor.ledger import Ledger, LedgerTooNew, open_ledger
+from monitor.ledger.revisions import OURS
 from monitor.presence import Presence
 
 
@@ -33,7 +34,7 @@ def test_a_replica_is_listed_while_it_runs(ledger: Ledger) -> None:
     clock.set(5_000)
     presence.beat()
     (row,) = ledger.replicas.seen_since(5_000)
-    assert (row.holder, row.revision, row.started_ms, row.seen_ms) == ("shop-1:7", "0002", 1_000, 5_000)
+    assert (row.holder, row.revision, row.started_ms, row.seen_ms) == ("shop-1:7", OURS.head, 1_000, 5_000)
     presence.end()
     assert ledger.replicas.seen_since(0) == []
     assert not stop.is_set()
