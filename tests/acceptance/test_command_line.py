@@ -132,6 +132,8 @@ def test_publish_with_no_broker_is_exit_3(tracewatch, tmp_path):
 
 def test_migrate_says_what_is_pending_and_brings_the_ledger_up_to_date(tracewatch, tmp_path):
     """`--check` is exit 1 while a migration is pending and changes nothing; `run` that may not migrate names it."""
+    from monitor.ledger.revisions import OURS
+
     (tmp_path / "shop.yaml").write_text(
         "app: shop\nledger: {url: 'sqlite:///ledger.db', migrate: manual}\nhttp: {port: 0}\n"
         "source: {kind: file, path: events.jsonl}\nscorers: [{name: short, use: AnswerLength, max_length: 9}]\n"
@@ -143,10 +145,10 @@ def test_migrate_says_what_is_pending_and_brings_the_ledger_up_to_date(tracewatc
     assert "run `tracewatch migrate -c FILE`" in refused.stderr
 
     pending = tracewatch("migrate", "-c", "shop.yaml", "--check")
-    assert (pending.returncode, pending.stdout) == (1, "the ledger is empty: revision 0002 is pending\n")
+    assert (pending.returncode, pending.stdout) == (1, f"the ledger is empty: revision {OURS.head} is pending\n")
     assert tracewatch("migrate", "-c", "shop.yaml", "--check").returncode == 1
     done = tracewatch("migrate", "-c", "shop.yaml")
-    assert (done.returncode, done.stdout) == (0, "the ledger was empty and is at revision 0002 now\n")
+    assert (done.returncode, done.stdout) == (0, f"the ledger was empty and is at revision {OURS.head} now\n")
     for again in (tracewatch("migrate", "-c", "shop.yaml"), tracewatch("migrate", "-c", "shop.yaml", "--check")):
-        assert (again.returncode, again.stdout) == (0, "the ledger is at revision 0002: nothing to do\n")
+        assert (again.returncode, again.stdout) == (0, f"the ledger is at revision {OURS.head}: nothing to do\n")
     assert tracewatch("status", "-c", "shop.yaml").returncode == 0

@@ -10,14 +10,22 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy
-from sqlalchemy import select
+from sqlalchemy import insert, select
 
 from monitor.clock import ManualClock
-from monitor.ledger import Ledger, LedgerTooNew, LedgerTooOld, LedgerUnavailable, OldReplicasRun, open_ledger
-from monitor.ledger.database import Database, open_engine
+from monitor.ledger import (
+    Ledger,
+    LedgerTooNew,
+    LedgerTooOld,
+    LedgerUnavailable,
+    OldReplicasRun,
+    ReplicaRow,
+    open_ledger,
+)
+from monitor.ledger.database import Database, open_engine, values_of
 from monitor.ledger.migrate import ALIVE_FOR_MS, migrate, schema_of
 from monitor.ledger.revisions import OURS, Revisions
-from monitor.ledger.schema import compatibility
+from monitor.ledger.schema import compatibility, replicas
 from tests.contracts.ledger.releases import AFTER_NEXT, NEXT, take_in
 
 ROOT = Path(__file__).parents[3]
@@ -26,7 +34,7 @@ EVENTS = 20
 
 @contextmanager
 def replica_of_the_next_release(url: str) -> Iterator[subprocess.Popen[str]]:
-    """A process that has brought the database to revision 0003 and takes in an event for each line it is sent."""
+    """A process that has brought the database to revision 9001 and takes in an event for each line it is sent."""
     command = [sys.executable, "-m", "tests.contracts.ledger.releases", url]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT) as replica:
         assert replica.stdout is not None
@@ -46,7 +54,7 @@ def test_this_release_and_the_next_work_side_by_side_and_back_again(ledger: Ledg
             newer.stdin.write("one more\n")
             newer.stdin.flush()
             take_in(ledger, 0, offset)
-        assert schema_of(ledger.database).revision == "0003"
+        assert schema_of(ledger.database).revision == "9001"
         beside = open_ledger(ledger_url)
         take_in(beside, 0, EVENTS)
         assert beside.lease.acquire("leader", "this release", 1.0, 0) is not None
@@ -74,18 +82,20 @@ def test_a_release_that_would_break_a_running_replica_waits_for_its_end(ledger: 
     ledger.replicas.leave("shop-1:7")
     open_ledger(ledger_url, revisions=AFTER_NEXT, clock=clock).close()
     schema = schema_of(ledger.database)
-    assert (schema.revision, schema.works_from) == ("0004", "0003")
+    assert (schema.revision, schema.works_from) == ("9002", "9001")
 
 
 def test_a_release_that_the_schema_has_left_behind_is_refused(ledger: Ledger, ledger_url: str) -> None:
     """It neither starts nor goes on, and says which revisions are which; the one in between still works."""
     open_ledger(ledger_url, revisions=AFTER_NEXT).close()
-    words = r"at revision 0004, which works with revision 0003 and newer; this is Tracewatch .* with revision 0002"
+    words = (
+        rf"at revision 9002, which works with revision 9001 and newer; this is Tracewatch .* with revision {OURS.head}"
+    )
     with pytest.raises(LedgerTooNew, match=words):
         open_ledger(ledger_url)
     with pytest.raises(LedgerTooNew, match=words):
         open_ledger(ledger_url, migration="manual")
-    with pytest.raises(LedgerTooNew, match="works with revision 0003 and newer"):
+    with pytest.raises(LedgerTooNew, match="works with revision 9001 and newer"):
         ledger.replicas.beat("woken", "0.1.0", 0)
     assert ledger.replicas.seen_since(0) == []
     in_between = open_ledger(ledger_url, revisions=NEXT)
@@ -100,10 +110,8 @@ def test_a_replica_that_starts_during_a_migration_is_seen_by_it(ledger: Ledger, 
     def start() -> None:
         with ledger.database.write() as connection:
             connection.execute(select(compatibility.c.works_from).with_for_update(read=True))
-            connection.exec_driver_sql(
-                "INSERT INTO tracewatch_replicas (holder, version, revision, started_ms, seen_ms) "
-                "VALUES ('starting', '0.1.0', '0002', 1, 1)"
-            )
+            row = ReplicaRow(holder="starting", version="0.1.0", revision=OURS.head, started_ms=1, seen_ms=1)
+            connection.execute(insert(replicas).values(values_of(row)))
             given.set()
             # The migration is let go now: give it every chance to overtake.
             threading.Event().wait(0.3)
@@ -132,7 +140,7 @@ def test_an_old_database_is_brought_forward_in_one_go(ledger_url: str) -> None:
     with database.write() as connection:
         connection.exec_driver_sql("INSERT INTO tracewatch_jobs (job, last_success_ms) VALUES ('evaluation', 7)")
     done = migrate(database, 0, AFTER_NEXT)
-    assert (done.before, done.after) == ("0001", "0004")
+    assert (done.before, done.after) == ("0001", "9002")
     database.engine.dispose()
     opened = open_ledger(ledger_url, revisions=NEXT)
     assert [(row.job, row.last_success_ms) for row in opened.jobs.all()] == [("evaluation", 7)]
@@ -142,9 +150,9 @@ def test_an_old_database_is_brought_forward_in_one_go(ledger_url: str) -> None:
 def test_a_failed_migration_leaves_the_database_as_it_was(ledger_url: str, tmp_path: Path) -> None:
     """What a revision did before it failed is undone, on both databases."""
     ledger = open_ledger(ledger_url)
-    text = (NEXT.folders[-1] / "revision_0003.py").read_text().replace('"tracewatch_tenants"', '"tracewatch_jobs"')
+    text = (NEXT.folders[-1] / "revision_9001.py").read_text().replace('"tracewatch_tenants"', '"tracewatch_jobs"')
     (tmp_path / "broken").mkdir()
-    (tmp_path / "broken" / "revision_0003.py").write_text(text)
+    (tmp_path / "broken" / "revision_9001.py").write_text(text)
     with pytest.raises(LedgerUnavailable, match="already exists"):
         open_ledger(ledger_url, revisions=Revisions((*OURS.folders, tmp_path / "broken")))
     assert schema_of(ledger.database).revision == OURS.head
@@ -160,7 +168,7 @@ def test_manual_migration_refuses_and_names_the_command(ledger_url: str) -> None
         open_ledger(ledger_url, migration="manual")
     open_ledger(ledger_url).close()
     open_ledger(ledger_url, migration="manual").close()
-    with pytest.raises(LedgerTooOld, match=r"is at revision 0002 and .* needs revision 0003"):
+    with pytest.raises(LedgerTooOld, match=rf"is at revision {OURS.head} and .* needs revision 9001"):
         open_ledger(ledger_url, migration="manual", revisions=NEXT)
 
 

@@ -1,21 +1,23 @@
 """What a next release might add: a column that may be null, a table. Expands only.
 
-Revision ID: 0003
-Revises: 0002
+Revision ID: 9001
+Revises: the newest one of this release
 """
 
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0003"
-down_revision = "0002"
-works_from = "0002"
+from monitor.ledger.revisions import OURS
+
+revision = "9001"
+down_revision = OURS.head
+works_from = OURS.head
 branch_labels = None
 depends_on = None
 
 
 def upgrade() -> None:
-    """Add what revision 0002 lacks."""
+    """Add what this release lacks."""
     op.add_column("tracewatch_traces", sa.Column("tenant", sa.Text()))
     op.create_table(
         "tracewatch_tenants",
