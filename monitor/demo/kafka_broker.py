@@ -47,8 +47,8 @@ node.id=1
 controller.quorum.voters=1@127.0.0.1:{controller}
 controller.listener.names=CONTROLLER
 inter.broker.listener.name=PLAINTEXT
-listeners=PLAINTEXT://127.0.0.1:{plain},CONTROLLER://127.0.0.1:{controller}{sasl_listener}
-listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,SASL_PLAINTEXT:SASL_PLAINTEXT
+listeners=PLAINTEXT://127.0.0.1:{plain},CONTROLLER://127.0.0.1:{controller}{listeners}
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,SASL_PLAINTEXT:SASL_PLAINTEXT{protocols}
 log.dirs={data}
 offsets.topic.replication.factor=1
 offsets.topic.num.partitions=1
@@ -80,8 +80,9 @@ class KafkaBroker:
     """One Kafka broker with its data in `directory`; a context manager.
 
     `users` (name to password) opens a second listener that asks for SASL PLAIN, at `sasl_bootstrap_servers`.
-    `on_progress` gets one line for each thing that takes long. Ports are free loopback ports, kept over `stop` and
-    `start`.
+    `listeners` (name to security protocol) opens further ones, at `address_of(name)`; what they ask for stands in
+    `properties`, lines of Kafka's own configuration. `on_progress` gets one line for each thing that takes long. Ports
+    are free loopback ports, kept over `stop` and `start`.
     """
 
     def __init__(
@@ -89,13 +90,18 @@ class KafkaBroker:
         directory: Path,
         *,
         users: Mapping[str, str] | None = None,
+        listeners: Mapping[str, str] | None = None,
+        properties: Mapping[str, str] | None = None,
         on_progress: Callable[[str], None] = _silent,
     ) -> None:
         self._directory = directory
         self._users = dict(users or {})
         self._on_progress = on_progress
         self._process: subprocess.Popen[bytes] | None = None
-        self._plain, self._controller, self._sasl = _free_ports(3)
+        self._protocols = dict(listeners or {})
+        self._properties = dict(properties or {})
+        self._plain, self._controller, self._sasl, *further = _free_ports(3 + len(self._protocols))
+        self._ports = dict(zip(self._protocols, further, strict=True))
         self._archive_in_the_making: Path | None = None
 
     @property
@@ -107,6 +113,10 @@ class KafkaBroker:
     def sasl_bootstrap_servers(self) -> str:
         """`host:port` of the SASL_PLAINTEXT listener; nothing listens there without `users`."""
         return f"127.0.0.1:{self._sasl}"
+
+    def address_of(self, listener: str) -> str:
+        """`host:port` of one of the further listeners."""
+        return f"127.0.0.1:{self._ports[listener]}"
 
     @property
     def pid(self) -> int | None:
@@ -195,17 +205,22 @@ class KafkaBroker:
             plain=self._plain,
             controller=self._controller,
             data=self._data,
-            sasl_listener=f",SASL_PLAINTEXT://127.0.0.1:{self._sasl}" if self._users else "",
+            listeners="".join(f",{name}://127.0.0.1:{port}" for name, port in self._listeners().items()),
+            protocols="".join(f",{name}:{protocol}" for name, protocol in self._protocols.items()),
         )
         if self._users:
             users = " ".join(f'user_{name}="{password}"' for name, password in self._users.items())
             module = "org.apache.kafka.common.security.plain.PlainLoginModule"
             text += "sasl.enabled.mechanisms=PLAIN\n"
             text += f"listener.name.sasl_plaintext.plain.sasl.jaas.config={module} required {users};\n"
+        text += "".join(f"{key}={value}\n" for key, value in self._properties.items())
         path = self._directory / "server.properties"
         path.write_text(text)
         path.chmod(0o600)
         return path
+
+    def _listeners(self) -> dict[str, int]:
+        return ({"SASL_PLAINTEXT": self._sasl} if self._users else {}) | self._ports
 
     def _format_storage(self, classpath: str, cache: Path, properties: Path) -> None:
         """Formatted storage does not depend on ports, so it is made once and copied: 2 s saved at each start."""
