@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Self
 
 from consumers.kafka_producer import ReliableProducer
+from consumers.kafka_publish import publish_lines
 from consumers.settings import SourceSettings
 
 
@@ -16,6 +17,11 @@ def event(trace_id: str, **more: Any) -> bytes:
     """A trace event that the scripted judge calls safe."""
     value = {"trace_id": trace_id, "inputs": {"question": f"q of {trace_id}"}, "outputs": f"answer to {trace_id}"}
     return json.dumps(value | more).encode()
+
+
+def publish_events(source: SourceSettings, trace_ids: Sequence[str]) -> None:
+    """Put an event for each id into the topic, all of them acknowledged."""
+    publish_lines(source, [event(trace_id) for trace_id in trace_ids])
 
 
 class EventLoad:
