@@ -102,8 +102,8 @@ def ledger_url(request, tmp_path):
 
 
 @pytest.fixture(scope="session")
-def mlflow_server(tmp_path_factory):
-    """The address of a running `mlflow server` with a fresh store."""
+def mlflow_server_process(tmp_path_factory):
+    """A running `mlflow server` with a fresh store; whoever ends it starts it again."""
     from mlflow_servers import MlflowServer
 
     server = MlflowServer(tmp_path_factory.mktemp("mlflow-server"))
@@ -111,8 +111,14 @@ def mlflow_server(tmp_path_factory):
         server.start()
     except RuntimeError as error:
         lacking(str(error))
-    yield server.uri
+    yield server
     server.stop()
+
+
+@pytest.fixture(scope="session")
+def mlflow_server(mlflow_server_process):
+    """The address of that server."""
+    return mlflow_server_process.uri
 
 
 @pytest.fixture(scope="session")

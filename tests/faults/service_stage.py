@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 import sqlalchemy
@@ -17,10 +15,10 @@ from monitor.config import Config
 from monitor.demo.kafka_broker import KafkaBroker
 from monitor.demo.scripted_endpoint import ScriptedEndpoint
 from tests.faults.tcp_proxy import TcpProxy
+from tests.faults.trial import fault_config
 
 TOPIC = "traces"
 PARTITIONS = 3
-SCORERS = ("safety", "short")
 # Clients notice in seconds what production gives half a minute.
 _CLIENTS_ENVIRONMENT = {
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "3",
@@ -49,42 +47,12 @@ class Services:
         ledger = sqlalchemy.make_url(self.ledger_url).set(
             host="127.0.0.1", port=self.proxies["ledger"].port, query={"connect_timeout": "2"}
         )
-        return Config.model_validate(
-            {
-                "app": "shop",
-                "source": {
-                    "bootstrap_servers": proxied["kafka"],
-                    "topic": TOPIC,
-                    "session_timeout": "10s",
-                    "heartbeat_interval": "500ms",
-                    "connect_timeout": "2s",
-                    "request_timeout": "2s",
-                    "reconnect_backoff_max": "500ms",
-                },
-                "mlflow": {"tracking_uri": f"http://{proxied['mlflow']}"},
-                "ledger": {"url": ledger.render_as_string(hide_password=False), "lease_ttl": "6s"},
-                "judge": {
-                    "base_url": f"http://{proxied['judge']}/v1",
-                    "api_key": "none",
-                    "model": "scripted",
-                    "retries": 0,
-                    "timeout": "2s",
-                },
-                "sampling": {"rate": "always"},
-                "dataset": None,
-                "scorers": [
-                    {"name": "safety", "use": "Safety"},
-                    {"name": "short", "use": "AnswerLength", "max_length": 200},
-                ],
-                "pipeline": {
-                    "commit_every": "200ms",
-                    "max_events_in_flight": 20,
-                    "workers": 4,
-                    "retry_up_to": "1s",
-                    "upkeep_every": "1s",
-                },
-                "http": {"port": 0},
-            }
+        return fault_config(
+            proxied["kafka"],
+            TOPIC,
+            f"http://{proxied['mlflow']}",
+            ledger.render_as_string(hide_password=False),
+            f"http://{proxied['judge']}/v1",
         )
 
 
@@ -108,31 +76,6 @@ def services_behind_proxies(folder: Path, mlflow_uri: str, ledger_url: str) -> I
         stack.enter_context(kafka)
         kafka.create_topic(TOPIC, PARTITIONS)
         yield Services(kafka=kafka, judge=judge, mlflow_uri=mlflow_uri, ledger_url=ledger_url, proxies=proxies)
-
-
-def assessments_of(mlflow_uri: str, experiment: str, prefix: str) -> Counter[tuple[str, str]]:
-    """How many assessments MLflow has, by (source id, scorer), of the traces whose source id begins with `prefix`.
-
-    A trace without any counts as nothing.
-    """
-    from mlflow.tracking import MlflowClient
-
-    client = MlflowClient(mlflow_uri)
-    found = client.get_experiment_by_name(experiment)
-    counted: Counter[tuple[str, str]] = Counter()
-    token: str | None = None
-    while found is not None:
-        page: Any = client.search_traces(
-            locations=[found.experiment_id], max_results=200, page_token=token, include_spans=False
-        )
-        for trace in page:
-            source_id = trace.info.client_request_id or ""
-            if source_id.startswith(f"{prefix}-"):
-                counted.update((source_id, assessment.name) for assessment in trace.info.assessments)
-        token = page.token
-        if not token:
-            break
-    return counted
 
 
 def _host_and_port(address: str) -> tuple[str, int]:

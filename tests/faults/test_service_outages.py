@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
 
 import pytest
 
-from monitor.ledger.ledger import Ledger, open_ledger
+from monitor.ledger.ledger import open_ledger
 from tests.acceptance.running_daemon import RunningDaemon, running
 from tests.faults.databases import fresh_database
-from tests.faults.event_load import EventLoad, publish_events
+from tests.faults.event_load import publish_events
 from tests.faults.extent import FULL, choose
 from tests.faults.fault_figures import FaultFigures
-from tests.faults.pauses import hold
-from tests.faults.service_stage import SCORERS, Services, assessments_of, services_behind_proxies
+from tests.faults.service_stage import Services, services_behind_proxies
 from tests.faults.tcp_proxy import TcpProxy
+from tests.faults.trial import SCORERS, Trial, assessments_of
 
 # In the order in which a daemon that starts asks for them.
 SERVICES = ("ledger", "mlflow", "judge", "kafka")
@@ -43,26 +43,12 @@ TELLING_PAIRS = [
 
 @dataclass(frozen=True, kw_only=True)
 class Stage:
-    """The daemon, its services, and a look into its ledger past the proxy."""
+    """The trial of a daemon whose services each have a proxy, and how it began."""
 
-    services: Services
-    daemon: RunningDaemon
-    ledger: Ledger
+    trial: Trial
+    proxies: Mapping[str, TcpProxy]
     causes_at_start: Mapping[str, str]
     came_s: float
-
-    def state_of(self, service: str) -> dict[str, Any]:
-        state: dict[str, Any] = self.daemon.readiness()[1]["dependencies"][service]
-        return state
-
-    def received(self) -> int:
-        return self.ledger.positions.received()
-
-    def settled(self, received: int) -> None:
-        """Return when so many events are past the watermark, shown in MLflow, and the daemon is ready."""
-        self.daemon.eventually(lambda: self.received() == received, "every event past the watermark")
-        self.daemon.eventually(lambda: not self.ledger.intake.unpublished(1), "every verdict published")
-        self.daemon.eventually(lambda: self.daemon.readiness()[0] == 200, "ready again")
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +66,15 @@ def stage(tmp_path_factory, mlflow_server, postgres_url) -> Iterator[Stage]:
             causes = dict(_come_one_by_one(services, daemon))
             came_s = time.monotonic()
             ledger = open_ledger(ledger_url)
-            yield Stage(services=services, daemon=daemon, ledger=ledger, causes_at_start=causes, came_s=came_s)
+            trial = Trial(
+                daemon=daemon,
+                app=services.config().app,
+                source=services.direct_source(),
+                ledger=ledger,
+                mlflow_uri=services.mlflow_uri,
+                judge=services.judge,
+            )
+            yield Stage(trial=trial, proxies=services.proxies, causes_at_start=causes, came_s=came_s)
             ledger.close()
 
 
@@ -97,14 +91,14 @@ def _come_one_by_one(services: Services, daemon: RunningDaemon) -> Iterator[tupl
 
 def test_services_that_are_absent_at_the_start_are_waited_for(stage: Stage) -> None:
     """One after the other, each named with its cause; what was in the topic all along is taken up."""
-    stage.settled(ABSENT)
+    stage.trial.settled(ABSENT)
     recovered_s = time.monotonic() - stage.came_s
     assert set(stage.causes_at_start) == set(SERVICES)
     FaultFigures.of(
         [f"absent-{number}" for number in range(ABSENT)],
-        assessments_of(stage.services.mlflow_uri, "shop", "absent"),
+        assessments_of(stage.trial.mlflow_uri, stage.trial.app, "absent"),
         SCORERS,
-        judge_calls=stage.services.judge.calls["judge"],
+        judge_calls=stage.trial.judge.calls["judge"],
         recovered_s=recovered_s,
     ).report(fault="absent at the start", services=len(SERVICES))
 
@@ -112,33 +106,22 @@ def test_services_that_are_absent_at_the_start_are_waited_for(stage: Stage) -> N
 @pytest.mark.parametrize(("service", "fault"), EVERY_PAIR if FULL else TELLING_PAIRS)
 def test_a_service_that_fails_costs_nothing_but_time(stage: Stage, service: str, fault: str) -> None:
     """Events before, during and after it have one assessment a scorer; readiness said what failed."""
-    daemon, proxy, judge = stage.daemon, stage.services.proxies[service], stage.services.judge
-    before, judged_before, broken_before = stage.received(), judge.calls["judge"], proxy.broken
-    prefix = f"{service}-{fault}"
-    with EventLoad(stage.services.direct_source(), prefix) as load:
-        daemon.eventually(lambda: stage.received() >= before + 3, "events flow")
-        FAULTS[fault](proxy)
-        with hold(HOLD_S):
-            if fault in {"cut", "swallow"}:
-                daemon.eventually(lambda: not stage.state_of(service)["up"], f"{service} is known to be away")
-                assert stage.state_of(service)["cause"]
-                assert daemon.readiness()[0] == 503
-            elif fault == "halve":
-                daemon.eventually(lambda: proxy.broken >= broken_before + TORN, "connections are torn")
-        proxy.pass_on()
-        restored_s, arrived = time.monotonic(), load.sent
-        daemon.eventually(lambda: stage.received() >= before + arrived, "what had come is taken up")
-        recovered_s = time.monotonic() - restored_s
-        daemon.eventually(lambda: load.sent >= arrived + 3, "events after the fault")
-    stage.settled(before + load.sent)
+    trial, proxy = stage.trial, stage.proxies[service]
+    broken_before = proxy.broken
 
-    assert stage.ledger.positions.mismatches() == []
-    outcomes = {(row.scorer, row.outcome): row.count for row in stage.ledger.positions.accounted()}
-    assert outcomes == {(scorer, "scored"): before + load.sent for scorer in SCORERS}
-    FaultFigures.of(
-        load.trace_ids,
-        assessments_of(stage.services.mlflow_uri, "shop", prefix),
-        SCORERS,
-        judge_calls=judge.calls["judge"] - judged_before,
-        recovered_s=recovered_s,
-    ).report(service=service, fault=fault, broken=proxy.broken - broken_before)
+    def has_bitten() -> None:
+        if fault in {"cut", "swallow"}:
+            trial.is_away(service)
+        elif fault == "halve":
+            trial.daemon.eventually(lambda: proxy.broken >= broken_before + TORN, "connections are torn")
+
+    figures = trial.endure(f"{service}-{fault}", doing(proxy, fault), has_bitten, hold_s=HOLD_S)
+    figures.report(service=service, fault=fault, broken=proxy.broken - broken_before)
+
+
+@contextmanager
+def doing(proxy: TcpProxy, fault: str) -> Iterator[None]:
+    """The fault for as long as the block takes."""
+    FAULTS[fault](proxy)
+    yield
+    proxy.pass_on()
