@@ -6,7 +6,7 @@ import threading
 from typing import TYPE_CHECKING
 
 from consumers.dead_letters import DeadLetter, cut_letter, dead_letter
-from consumers.errors import MessageRefused
+from consumers.errors import MessageRefused, SourceUnavailable
 from consumers.kafka_producer import ReliableProducer
 from consumers.kafka_topics import create_topic, describe_topic
 from consumers.letter_contents import RAW, LetterContents
@@ -68,4 +68,9 @@ class KafkaDeadLetters:
             self._topic_is_there = True
 
     def _deliver(self, letter: DeadLetter) -> None:
-        self._producer.wait(self._producer.send(self._topic, letter.value, letter.key, letter.headers))
+        try:
+            self._producer.wait(self._producer.send(self._topic, letter.value, letter.key, letter.headers))
+        except SourceUnavailable:
+            # The topic may have been deleted since it was seen: the next try looks again.
+            self._topic_is_there = False
+            raise

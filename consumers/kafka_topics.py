@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from kafka import KafkaAdminClient
-from kafka.errors import TopicAlreadyExistsError, UnknownTopicOrPartitionError
+from kafka.errors import BrokerResponseError, TopicAlreadyExistsError, UnknownTopicOrPartitionError
 
-from consumers.kafka_connection import connect, kafka_border
+from consumers.errors import SourceUnavailable
+from consumers.kafka_connection import connect, describe, kafka_border
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -38,6 +39,9 @@ def create_topic(options: Mapping[str, Any], name: str, partitions: int, *, time
             )
         except TopicAlreadyExistsError:
             return
+        except BrokerResponseError as refusal:
+            # A policy, a quota, a name too near to another: an operator can mend each of them, or make the topic.
+            raise SourceUnavailable(f"the cluster does not make topic `{name}`: {describe(refusal)}") from refusal
         admin.wait_for_topics([name], timeout_ms=int(timeout_s * 1000))
 
 

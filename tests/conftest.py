@@ -6,12 +6,9 @@ What a machine lacks skips the test at home and fails it where CI=true.
 import importlib.util
 import os
 import shutil
-import signal
-import socket
 import subprocess
 import sys
 import tempfile
-import threading
 import uuid
 from pathlib import Path
 
@@ -105,33 +102,23 @@ def ledger_url(request, tmp_path):
 
 
 @pytest.fixture(scope="session")
-def mlflow_server(tmp_path_factory):
-    """The address of a running `mlflow server` with a fresh store."""
-    import httpx
-    from mlflow_stores import copy_store
+def mlflow_server_process(tmp_path_factory):
+    """A running `mlflow server` with a fresh store; whoever ends it starts it again."""
+    from mlflow_servers import MlflowServer
 
-    folder = tmp_path_factory.mktemp("mlflow-server")
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
-    address = f"http://127.0.0.1:{port}"
-    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
-    command += ["--backend-store-uri", copy_store(folder / "store.db"), "--artifacts-destination", str(folder)]
-    with (folder / "server.log").open("wb") as log:
-        server = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
-    pause = threading.Event()
+    server = MlflowServer(tmp_path_factory.mktemp("mlflow-server"))
     try:
-        for _ in range(600):
-            try:
-                if httpx.get(f"{address}/health").is_success:
-                    break
-            except httpx.HTTPError:
-                pause.wait(0.1)
-        else:
-            lacking(f"mlflow server does not start: {(folder / 'server.log').read_text()[-1000:]}")
-        yield address
-    finally:
-        os.killpg(server.pid, signal.SIGTERM)
-        server.wait()
+        server.start()
+    except RuntimeError as error:
+        lacking(str(error))
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def mlflow_server(mlflow_server_process):
+    """The address of that server."""
+    return mlflow_server_process.uri
 
 
 @pytest.fixture(scope="session")

@@ -102,6 +102,7 @@ class KafkaBroker:
         self._properties = dict(properties or {})
         self._plain, self._controller, self._sasl, *further = _free_ports(3 + len(self._protocols))
         self._ports = dict(zip(self._protocols, further, strict=True))
+        self._advertised: dict[str, str] = {}
         self._archive_in_the_making: Path | None = None
 
     @property
@@ -117,6 +118,10 @@ class KafkaBroker:
     def address_of(self, listener: str) -> str:
         """`host:port` of one of the further listeners."""
         return f"127.0.0.1:{self._ports[listener]}"
+
+    def advertise(self, listener: str, address: str) -> None:
+        """From the next start on, send clients of a further listener to `host:port`, a proxy's, instead of its own."""
+        self._advertised[listener] = address
 
     @property
     def pid(self) -> int | None:
@@ -213,6 +218,10 @@ class KafkaBroker:
             module = "org.apache.kafka.common.security.plain.PlainLoginModule"
             text += "sasl.enabled.mechanisms=PLAIN\n"
             text += f"listener.name.sasl_plaintext.plain.sasl.jaas.config={module} required {users};\n"
+        if self._advertised:
+            own = {"PLAINTEXT": self._plain, **self._listeners()}
+            told = {name: f"127.0.0.1:{port}" for name, port in own.items()} | self._advertised
+            text += f"advertised.listeners={','.join(f'{name}://{address}' for name, address in told.items())}\n"
         text += "".join(f"{key}={value}\n" for key, value in self._properties.items())
         path = self._directory / "server.properties"
         path.write_text(text)

@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import structlog
 
-from monitor.clock import SystemClock
+from monitor.clock import Clock, SystemClock
 from monitor.config import Config
 from monitor.daemon.life import Daemon
 
@@ -49,8 +49,8 @@ def eventually(condition: Callable[[], object], what: str, *, while_true: Callab
 
 
 @contextmanager
-def running(config: Config) -> Iterator[RunningDaemon]:
-    """Run the daemon until the block ends; an error of the daemon is the block's."""
+def running(config: Config, clock: Clock | None = None) -> Iterator[RunningDaemon]:
+    """Run the daemon until the block ends; an error of the daemon is the block's. The clock is the machine's own."""
     stop = threading.Event()
     addresses: list[str] = []
     started = threading.Event()
@@ -62,7 +62,7 @@ def running(config: Config) -> Iterator[RunningDaemon]:
 
     def run() -> None:
         try:
-            Daemon(config, structlog.get_logger(), stop, SystemClock()).run(on_start)
+            Daemon(config, structlog.get_logger(), stop, clock or SystemClock()).run(on_start)
         except BaseException as error:  # noqa: BLE001 - raised again in the test's thread
             errors.append(error)
         finally:
