@@ -39,7 +39,7 @@ def pending_migration(settings: LedgerSettings) -> tuple[bool, str]:
 
 @contextmanager
 def _database(settings: LedgerSettings) -> Iterator[Database]:
-    database = Database(open_engine(settings.url.get_secret_value()))
+    database = Database(open_engine(settings.url))
     try:
         yield database
     finally:

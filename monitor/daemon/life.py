@@ -25,7 +25,6 @@ from monitor.exposition import HttpPort, application
 from monitor.figures import FigureReader
 from monitor.health import Health
 from monitor.leadership import Leadership
-from monitor.ledger.credentials import follow_credentials
 from monitor.ledger.file_lock import FileLock
 from monitor.ledger.ledger import Ledger, open_configured
 from monitor.masking import Mask
@@ -114,7 +113,6 @@ class Daemon:
             stack.enter_context(self._patience.call("ledger", lambda: FileLock(settings.url.get_secret_value())))
             ledger = self._patience.call("ledger", lambda: open_configured(settings))
             stack.callback(ledger.close)
-            follow_credentials(ledger.database.engine, settings.url.get_secret_value)
             configure_mlflow_transport(self._config.mlflow)
             presence = Presence(ledger.replicas, holder, self._clock, self._stop, self._log)
             self._patience.call("ledger", presence.begin)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy
+from pydantic import SecretStr
 from sqlalchemy import Connection, Engine, Table, event
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL, make_url
@@ -26,16 +27,19 @@ if TYPE_CHECKING:
 _BEGIN = "tracewatch_begin"
 
 
-def open_engine(url: str) -> Engine:
+def open_engine(url: str | SecretStr) -> Engine:
     """An engine whose transactions begin as the ledger needs them; no connection is made yet.
+
+    A secret is asked again at each new connection: its user and password may change.
 
     Raises:
         LedgerAddressError: the URL cannot be read, or names another kind of database.
     """
-    address = address_of(url)
+    current = url.get_secret_value if isinstance(url, SecretStr) else None
+    address = address_of(url.get_secret_value() if isinstance(url, SecretStr) else url)
     if address.get_backend_name() == "sqlite":
         return _sqlite_engine(address)
-    return postgresql_engine(address, BUSY_TIMEOUT_S)
+    return postgresql_engine(address, BUSY_TIMEOUT_S, current)
 
 
 def address_of(url: str) -> URL:

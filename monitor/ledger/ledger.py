@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from pydantic import SecretStr
 from sqlalchemy import text
 
 from monitor.clock import Clock, SystemClock
@@ -59,7 +60,7 @@ class Ledger:
 
 
 def open_ledger(
-    url: str,
+    url: str | SecretStr,
     *,
     migration: MigrationMode = "auto",
     revisions: Revisions = OURS,
@@ -68,7 +69,8 @@ def open_ledger(
     """Connect, see to it that the schema is one that this code can work with, and hand out the parts.
 
     Args:
-        url: `sqlite:///FILE`, `sqlite://` (in memory, for one process) or `postgresql://...`.
+        url: `sqlite:///FILE`, `sqlite://` (in memory, for one process) or `postgresql://...`. A secret is asked again
+            at each new connection.
         migration: whether a pending migration is run here, or by an operator.
         revisions: of the schema, those of this version unless a test plays another one.
         clock: tells which replicas still run.
@@ -108,4 +110,4 @@ def open_ledger(
 
 def open_configured(settings: LedgerSettings) -> Ledger:
     """The ledger that a configuration names; see `open_ledger` for what it raises."""
-    return open_ledger(settings.url.get_secret_value(), migration=settings.migrate)
+    return open_ledger(settings.url, migration=settings.migrate)

@@ -1,15 +1,16 @@
 """Connections to PostgreSQL on which nothing can take for ever: no statement, no lock, no transaction, no silence."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import psycopg
 import sqlalchemy
 from psycopg.waiting import Ready
 from sqlalchemy import Connection, Engine, event
-from sqlalchemy.engine import URL
+from sqlalchemy.engine import URL, make_url
 
 CONNECT_TIMEOUT_S = 5
 LOCK_TIMEOUT_S = 15
@@ -57,8 +58,12 @@ class BoundedConnection(psycopg.Connection[Any]):
             return done.value
 
 
-def postgresql_engine(address: URL, pool_timeout_s: float) -> Engine:
-    """An engine with these limits. What the URL says itself stands: `?options=` sends the server none of them."""
+def postgresql_engine(address: URL, pool_timeout_s: float, current: Callable[[], str] | None = None) -> Engine:
+    """An engine with these limits. What the URL says itself stands: `?options=` sends the server none of them.
+
+    `current` gives the URL as it is now: each new connection logs in with its user and password. Connections that are
+    open stay: PostgreSQL asks for a password only when one begins.
+    """
     arguments: dict[str, Any] = {}
     bounded = address.get_driver_name() == "psycopg"
     if bounded:
@@ -76,6 +81,9 @@ def postgresql_engine(address: URL, pool_timeout_s: float) -> Engine:
         pool_timeout=pool_timeout_s,
         connect_args=arguments,
     )
+    if current is not None:
+        # Before the other one, which makes the connection.
+        event.listen(engine, "do_connect", partial(_log_in, current))
     if bounded:
         event.listen(engine, "do_connect", _connect)
     return engine
@@ -94,6 +102,13 @@ def lifted_limits(connection: Connection) -> Iterator[None]:
         yield
     finally:
         bounded.answer_within_s = ANSWER_TIMEOUT_S
+
+
+def _log_in(current: Callable[[], str], _dialect: Any, _record: Any, _arguments: Any, named: dict[str, Any]) -> None:
+    address = make_url(current())
+    if address.password is not None:
+        named["password"] = address.password
+        named["user"] = address.username
 
 
 def _connect(_dialect: Any, _record: Any, arguments: Any, named: Any) -> BoundedConnection:

@@ -38,13 +38,19 @@ class RunningDaemon:
         eventually(condition, what, while_true=self.thread.is_alive)
 
 
-def eventually(condition: Callable[[], object], what: str, *, while_true: Callable[[], bool] = lambda: True) -> None:
+def eventually(
+    condition: Callable[[], object],
+    what: str,
+    *,
+    while_true: Callable[[], bool] = lambda: True,
+    patience_s: float = _PATIENCE_S,
+) -> None:
     """Return when the condition holds; fail when it does not in time."""
-    deadline = time.monotonic() + _PATIENCE_S
+    deadline = time.monotonic() + patience_s
     turn = threading.Event()
     while not condition():
         assert while_true(), f"the daemon ended before: {what}"
-        assert time.monotonic() < deadline, f"not in {_PATIENCE_S:g} s: {what}"
+        assert time.monotonic() < deadline, f"not in {patience_s:g} s: {what}"
         turn.wait(0.05)
 
 

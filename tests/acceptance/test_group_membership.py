@@ -4,6 +4,7 @@ import json
 import logging
 import time
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -107,6 +108,9 @@ def test_replicas_that_join_and_leave_under_load_repeat_no_judge_call(
     endpoint.answers.set()
     endpoint.latency_s = 0.05
     config = configuration(topic, kafka, mlflow_server, postgres_ledger_url, endpoint)
+    # On a busy machine what is at the judge takes longer than the default.
+    patient = config.pipeline.model_copy(update={"revocation_deadline": timedelta(seconds=60)})
+    config = config.model_copy(update={"pipeline": patient})
     publish_lines(config.source, events(EVENTS))
     ledger = open_ledger(postgres_ledger_url)
 

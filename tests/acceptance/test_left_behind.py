@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from monitor.config import Config
-from monitor.daemon import life
+from monitor.daemon import duties
 from tests.acceptance.running_daemon import eventually, running
 
 
@@ -17,7 +17,7 @@ def test_a_daemon_that_a_migration_left_behind_ends_with_the_reason(
     from monitor.ledger import LedgerTooNew, open_ledger
     from monitor.ledger.revisions import OURS
 
-    monkeypatch.setattr(life, "_SIGN_EVERY", timedelta(milliseconds=200))
+    monkeypatch.setattr(duties, "_SIGN_EVERY", timedelta(milliseconds=200))
     (tmp_path / "events.jsonl").write_text("")
     url = f"sqlite:///{tmp_path / 'ledger.db'}"
     config = Config.model_validate(

@@ -30,6 +30,15 @@ def fault_config(
 
     `sections` replace or complete those of the same name.
     """
+    return Config.model_validate(
+        fault_document(bootstrap_servers, topic, tracking_uri, ledger_url, judge_url, **sections)
+    )
+
+
+def fault_document(
+    bootstrap_servers: str, topic: str, tracking_uri: str, ledger_url: str, judge_url: str, **sections: Any
+) -> dict[str, Any]:
+    """The same as a configuration file would hold it."""
     config: dict[str, Any] = {
         "app": topic,
         "source": {
@@ -61,7 +70,7 @@ def fault_config(
     }
     for name, section in sections.items():
         config[name] = config[name] | section if isinstance(config.get(name), dict) else section
-    return Config.model_validate(config)
+    return config
 
 
 @dataclass(frozen=True, kw_only=True)

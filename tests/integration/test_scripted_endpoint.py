@@ -214,5 +214,5 @@ def test_safety_fails_a_threat():
 def test_an_answer_that_is_no_json_is_an_error_for_the_judge(endpoint):
     """Garbage from the endpoint never turns into a verdict."""
     endpoint.fail("garbage")
-    with pytest.raises(Exception, match=r"(?i)json|expecting|decode|parse"):
+    with pytest.raises(Exception, match=r"(?i)json|expecting|decode|parse|no chat completion"):
         mlflow_scorers.Safety(model=MODEL)(outputs="We will help you.")

@@ -10,7 +10,6 @@ from guard import server_context
 from sqlalchemy.engine import make_url
 
 from monitor.ledger import LedgerUnavailable, open_ledger
-from monitor.ledger.credentials import follow_credentials
 from monitor.secret_files import FileSecret, SecretFile
 
 
@@ -25,8 +24,7 @@ def test_a_rotated_password_is_used_by_the_next_connection(postgres_ledger_url, 
     path.write_text("ledger-p%40ss%2Fword-31\n")
     before, after = _url(postgres_ledger_url, role, "PLACE").split("PLACE")
     secret = FileSecret([before, SecretFile(path), after])
-    ledger = open_ledger(secret.get_secret_value())
-    follow_credentials(ledger.database.engine, secret.get_secret_value)
+    ledger = open_ledger(secret)
     try:
         ledger.probe()
         run(f"ALTER ROLE {role} PASSWORD 'a-new-word'")

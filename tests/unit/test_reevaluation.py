@@ -1,0 +1,77 @@
+"""A re-evaluation by a replica that loses the lease."""
+
+from pathlib import Path
+
+import pytest
+
+from monitor.clock import ManualClock
+from monitor.evaluation.memory_evaluator import MemoryEvaluator
+from monitor.evaluation.settings import EvaluationSettings
+from monitor.ledger import LeaseLost, MemberRow, open_ledger
+from monitor.reevaluation import Reevaluation
+from scorers.settings import JudgeSettings, ScorerSettings
+
+SETTINGS = {"baseline": "v1", "versions": {"v1": {"function": "shop:v1"}, "v2": {"function": "shop:v2"}}}
+
+
+@pytest.fixture
+def ledger(tmp_path: Path):
+    """A ledger with one dataset row."""
+    opened = open_ledger(f"sqlite:///{tmp_path / 'ledger.db'}")
+    opened.members.offer(
+        MemberRow(
+            dataset="production",
+            inputs_digest="d" * 64,
+            trace_id="tr-1",
+            segment="all",
+            priority=1.0,
+            probability=1.0,
+            golden=False,
+            inputs={"question": "why?"},
+            outputs="because",
+            expectations={},
+            tags={},
+            event_time_ms=1,
+        )
+    )
+    yield opened
+    opened.close()
+
+
+def reevaluation(ledger, answer) -> Reevaluation:
+    return Reevaluation(
+        ledger=ledger,
+        evaluator=MemoryEvaluator({"v1": answer, "v2": answer}, {"short": lambda _inputs, _outputs: True}),
+        settings=EvaluationSettings.model_validate(SETTINGS),
+        scorers=(ScorerSettings.model_validate({"name": "short", "use": "AnswerLength", "max_length": 9}),),
+        judge=JudgeSettings(),
+        dataset="production",
+        clock=ManualClock(5),
+    )
+
+
+def test_it_does_not_begin_without_the_lease(ledger) -> None:
+    """No version is asked, and no row is written."""
+    lost = ledger.lease.acquire("leader", "frozen", 1.0, 0)
+    ledger.lease.acquire("leader", "awake", 1.0, 60_000)
+    asked: list[object] = []
+    with pytest.raises(LeaseLost):
+        reevaluation(ledger, asked.append).run(token=lost)
+    assert asked == []
+    assert ledger.evaluations.latest() is None
+
+
+def test_a_lease_lost_on_the_way_leaves_no_result_and_no_open_end(ledger) -> None:
+    """The row says why it has no result, and no comparison is published."""
+    token = ledger.lease.acquire("leader", "frozen", 1.0, 0)
+
+    def answer(_inputs: object) -> str:
+        ledger.lease.acquire("leader", "awake", 1.0, 60_000)
+        return "because"
+
+    with pytest.raises(LeaseLost):
+        reevaluation(ledger, answer).run(token=token)
+    latest = ledger.evaluations.latest()
+    assert latest.state == "failed"
+    assert "no longer held by frozen" in latest.error
+    assert ledger.evaluations.comparisons() == []
