@@ -74,7 +74,10 @@ class Claim:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class VerdictRow:
-    """One scorer's verdict on one trace. `value` is within 0..1, None for an error; durations are seconds."""
+    """One scorer's verdict on one trace. `value` is within 0..1, None for an error; durations are seconds.
+
+    `block` is the minute of event time in which its series took it in, None while that is open.
+    """
 
     trace_id: str
     scorer: str
@@ -97,6 +100,7 @@ class VerdictRow:
     judged_at_ms: int
     duration_s: float
     published: bool = False
+    block: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -122,8 +122,18 @@ verdicts = Table(
     Column("judged_at_ms", BigInteger, nullable=False),
     Column("duration_s", Double, nullable=False),
     Column("published", Integer, nullable=False, server_default="0"),
+    # The block of its series that it was closed in; null while its block is open.
+    Column("block", BigInteger),
 )
 Index("tracewatch_verdicts_event_time", verdicts.c.event_time_ms)
+Index(
+    "tracewatch_verdicts_open",
+    verdicts.c.event_time_ms,
+    sqlite_where=text("block IS NULL"),
+    postgresql_where=text("block IS NULL"),
+)
+# A block's rows are read again by a backtest, and those since an onset for the proof.
+Index("tracewatch_verdicts_block", verdicts.c.block)
 # The pace of judging is read from the last minutes.
 Index("tracewatch_verdicts_judged", verdicts.c.judged_at_ms)
 Index(
@@ -313,3 +323,81 @@ replicas = Table(
 
 # One row: the oldest revision whose code can work with the schema as it is now.
 compatibility = Table("tracewatch_compatibility", metadata, Column("works_from", PlainText, primary_key=True))
+
+# Closed blocks: minutes of event time (ms // 60_000). `closed_at_ms` tells which of its rows were too old to bet.
+blocks = Table(
+    "tracewatch_blocks",
+    metadata,
+    Column("block", BigInteger, primary_key=True, autoincrement=False),
+    Column("closed_at_ms", BigInteger, nullable=False),
+    Column("verdicts", BigInteger, nullable=False),
+)
+
+# One row a series. `state` is what its sequential test knows, of a size that does not grow.
+series = Table(
+    "tracewatch_series",
+    metadata,
+    Column("scorer", PlainText, primary_key=True),
+    Column("segment", PlainText, primary_key=True),
+    Column("scorer_version", PlainText, nullable=False),
+    Column("first_block", BigInteger, nullable=False),
+    Column("last_block", BigInteger, nullable=False),
+    Column("state", JsonText, nullable=False),
+)
+
+# One row: how many days of the false-alarm budget a series' equal share has been worth so far.
+alarm_clock = Table(
+    "tracewatch_alarm_clock",
+    metadata,
+    Column("name", PlainText, primary_key=True),
+    Column("block", BigInteger, nullable=False),
+    Column("live", Integer, nullable=False),
+    Column("shares", Double, nullable=False),
+)
+
+# What people said of a trace. `drawn` and `probability` tell whether the daemon itself asked for it, and how likely.
+labels = Table(
+    "tracewatch_labels",
+    metadata,
+    Column("id", PlainText, primary_key=True),
+    Column("trace_id", PlainText, nullable=False),
+    Column("scorer", PlainText, nullable=False),
+    Column("label", PlainText, nullable=False),
+    Column("rationale", PlainText),
+    Column("labelled_by", PlainText),
+    Column("drawn", Boolean(create_constraint=False), nullable=False),
+    Column("probability", Double),
+    Column("event_time_ms", BigInteger, nullable=False),
+    Column("labelled_at_ms", BigInteger, nullable=False),
+)
+Index("tracewatch_labels_trace", labels.c.trace_id, labels.c.scorer)
+Index("tracewatch_labels_event_time", labels.c.event_time_ms)
+
+# Labelled rows that are judged again on a schedule: what the judge said when they were frozen, and says now.
+frozen_rows = Table(
+    "tracewatch_frozen_rows",
+    metadata,
+    Column("scorer", PlainText, primary_key=True),
+    Column("scorer_version", PlainText, primary_key=True),
+    Column("trace_id", PlainText, primary_key=True),
+    Column("human", PlainText, nullable=False),
+    Column("frozen", PlainText, nullable=False),
+    Column("frozen_at_ms", BigInteger, nullable=False),
+    Column("latest", PlainText),
+    Column("latest_at_ms", BigInteger),
+)
+
+# One row an alert, receiver and transition (`fired`, `resolved`), until it is delivered and for a while after.
+deliveries = Table(
+    "tracewatch_deliveries",
+    metadata,
+    Column("alert_id", PlainText, primary_key=True),
+    Column("receiver", PlainText, primary_key=True),
+    Column("transition", PlainText, primary_key=True),
+    Column("created_ms", BigInteger, nullable=False),
+    Column("attempts", Integer, nullable=False, server_default="0"),
+    Column("next_attempt_ms", BigInteger, nullable=False),
+    Column("delivered_ms", BigInteger),
+    Column("last_error", PlainText),
+)
+Index("tracewatch_deliveries_created", deliveries.c.created_ms)
