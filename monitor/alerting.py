@@ -7,7 +7,7 @@ from typing import Any
 
 from structlog.typing import FilteringBoundLogger
 
-from monitor.alerts.alert import Alert, Finding, next_alert
+from monitor.alerts.alert import Alert, Finding, graded, next_alert
 from monitor.alerts.settings import AlertSettings, Severity
 from monitor.ledger.ledger import Ledger
 from monitor.ledger.rows import AlertRow, ComparisonRow, LeaseToken, PassRate
@@ -118,7 +118,7 @@ class Alerting:
         open_rows = self._ledger.alerts.open_alerts()
         findings += self._stream.look(open_rows, now_ms)
         current = {(row.kind, row.scorer, row.segment): row for row in open_rows}
-        for finding in findings:
+        for finding in (graded(each, self._settings.severity) for each in findings):
             row = current.get(finding.subject)
             before = None if row is None else _alert(row)
             # A comparison is decided when it is made; a production rate has to stay bad for a while.

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from monitor.clock import Clock
 from monitor.debt import debt_of
 from monitor.ledger.ledger import Ledger
-from monitor.ledger.rows import ComparisonRow, JobRow, PositionRow
+from monitor.ledger.rows import ComparisonRow, JobRow, PositionRow, ReceiverState
 from monitor.metrics import CandidateFigure, GroupFigures, JobFigure, PassRateFigure
 from monitor.spending import Pot
 
@@ -21,7 +21,10 @@ _KINDS: Mapping[str, Literal["production", "candidate"]] = {
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FigureReader:
-    """Reads the group's figures. `deadline_s` tells by when a job that last succeeded then is overdue."""
+    """Reads the group's figures. `deadline_s` tells by when a job that last succeeded then is overdue.
+
+    `pagers` are the receivers on whom pages about quality rest, `receivers` all that are told now.
+    """
 
     ledger: Ledger
     clock: Clock
@@ -31,6 +34,9 @@ class FigureReader:
     scorers: Collection[str]
     pots: Callable[[], Iterable[Pot]]
     deadline_s: Callable[[str, float | None], float | None]
+    receivers: Collection[str] = ()
+    pagers: Collection[str] = ()
+    observes: bool = False
 
     def read(self) -> GroupFigures:
         """The figures of now.
@@ -42,6 +48,7 @@ class FigureReader:
         accounted = {(row.scorer, row.outcome): row.count for row in ledger.positions.accounted()}
         off = {row.scorer: row.received - row.accounted for row in ledger.positions.mismatches()}
         since_ms = self.clock.now_ms() - round(self.window.total_seconds() * 1000)
+        receivers = ledger.deliveries.states(self.receivers, self.clock.now_ms())
         return GroupFigures(
             pass_rates=[
                 PassRateFigure(
@@ -67,8 +74,14 @@ class FigureReader:
             debt=debt_of(ledger, self.scorers, self.clock.now_ms()),
             pots=list(self.pots()),
             lost=_lost(ledger.positions.all()),
+            receivers=receivers,
+            delivery_working=self._delivery_works(receivers),
             unaccounted={scorer: off.get(scorer, 0) for scorer, _ in accounted},
         )
+
+    def _delivery_works(self, receivers: Mapping[str, ReceiverState]) -> bool:
+        # Whom nobody is to tell of anything, Prometheus's rules do not tell either.
+        return self.observes or (bool(self.pagers) and not any(receivers[name].failing for name in self.pagers))
 
     def _job(self, row: JobRow) -> JobFigure:
         last_s = None if row.last_success_ms is None else row.last_success_ms / 1000

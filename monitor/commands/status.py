@@ -31,6 +31,7 @@ def status_tables(config: Config, ledger: Ledger, clock: Clock) -> Iterator[Rend
     yield _spend(config, ledger, clock)
     yield _pass_rates(config, ledger, clock)
     yield _alerts(ledger)
+    yield _receivers(config, ledger, clock)
     if config.dataset is not None:
         name, most = config.dataset.name, config.dataset.max_rows
         yield Text(f"Dataset {name}: {ledger.members.count(name)} rows of at most {most}\n")
@@ -104,6 +105,15 @@ def _alerts(ledger: Ledger) -> RenderableType:
         for each in ledger.alerts.history(_ALERTS_SHOWN)
     ]
     return _table("Alerts", ("state", "regression", "scorer", "segment", "since (UTC)"), rows)
+
+
+def _receivers(config: Config, ledger: Ledger, clock: Clock) -> RenderableType:
+    states = ledger.deliveries.states([each.name for each in config.alerts.told], clock.now_ms())
+    rows = [
+        (name, "failing" if state.failing else "working", f"{state.owed:,}", state.last_error or "")
+        for name, state in states.items()
+    ]
+    return _table("Receivers of alerts", ("receiver", "state", "undelivered", "error"), rows)
 
 
 def _jobs(ledger: Ledger) -> RenderableType:

@@ -12,6 +12,8 @@ from monitor.alerting import Alerting
 from monitor.clock import Clock
 from monitor.config import Config
 from monitor.daemon import assembly
+from monitor.daemon.delivering import job_of, outbox_of, sending_of
+from monitor.delivery.outbox import Outbox
 from monitor.duty import Duty
 from monitor.errors import ServiceUnavailable
 from monitor.evaluation.evaluator import Evaluator
@@ -90,12 +92,33 @@ class Duties:
             self.log,
             self.effects.judging.spending.pots,
         )
-        schedule.add("alerts", every, self._duty("alerts", lambda token: alerting.look(token, self.clock.now_ms())))
+        outbox = self._outbox()
+
+        def look(token: LeaseToken) -> None:
+            # Before the look as well: what a killed holder saw and did not write down is told even if it ends now.
+            outbox.note(token)
+            alerting.look(token, self.clock.now_ms())
+            outbox.note(token)
+
+        schedule.add("alerts", every, self._duty("alerts", look))
+        for job, send in sending_of(outbox).items():
+            schedule.add(job, every, self._duty(job, send))
         schedule.add("parked", every, self._duty("parked", self._work_off))
         schedule.add("publish", every, self._duty("publish", self._publish_left))
         schedule.add("retention", Every(interval=_RETENTION_EVERY), self._duty("retention", self._forget))
         if self.effects.curation is not None:
             schedule.add("dataset", every, self._duty("dataset", self.effects.curation.curate))
+
+    def _outbox(self) -> Outbox:
+        return outbox_of(
+            config=self.config,
+            deliveries=self._ledger.deliveries,
+            traces=self.traces,
+            count=self.effects.judging.metrics.alert_delivered,
+            stop=self.stop,
+            clock=self.clock,
+            log=self.log,
+        )
 
     def _add_evaluation(self, schedule: Schedule) -> None:
         settings, spending = self.config.evaluation, self.effects.judging.spending
@@ -148,6 +171,7 @@ def _when(plan: ScheduleSettings) -> Every | Cron:
 
 def _plans(config: Config) -> dict[str, Every | Cron]:
     plans: dict[str, Every | Cron] = dict.fromkeys(_UPKEEP, Every(interval=config.pipeline.upkeep_every))
+    plans |= {job_of(each.name): Every(interval=config.pipeline.upkeep_every) for each in config.alerts.told}
     plans["retention"] = Every(interval=_RETENTION_EVERY)
     if config.evaluation is not None and config.evaluation.schedule is not None:
         plans["evaluation"] = _when(config.evaluation.schedule)

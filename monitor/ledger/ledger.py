@@ -9,6 +9,7 @@ from monitor.clock import Clock, SystemClock
 from monitor.ledger.alerts import Alerts
 from monitor.ledger.budget import Budget
 from monitor.ledger.database import Database, open_engine
+from monitor.ledger.deliveries import Deliveries
 from monitor.ledger.errors import LedgerError
 from monitor.ledger.evaluations import Evaluations
 from monitor.ledger.figures import Figures
@@ -39,6 +40,7 @@ class Ledger:
     lease: Leases
     evaluations: Evaluations
     alerts: Alerts
+    deliveries: Deliveries
     jobs: Jobs
     figures: Figures
     spend: Spend
@@ -100,6 +102,7 @@ def open_ledger(
         lease=Leases(database),
         evaluations=Evaluations(database),
         alerts=Alerts(database),
+        deliveries=Deliveries(database),
         jobs=Jobs(database),
         figures=Figures(database),
         spend=Spend(database),

@@ -11,6 +11,7 @@ from prometheus_client.registry import Collector
 from monitor.clock import Clock
 from monitor.debt import Debt
 from monitor.errors import ServiceUnavailable
+from monitor.ledger.rows import ReceiverState
 from monitor.metrics.declared import METRICS, bounded, family
 from monitor.spending import Pot
 
@@ -69,6 +70,8 @@ class GroupFigures:
         debt: what is owed; None where it is not known.
         pots: of the day's spend, those that have a limit.
         lost: topic -> events that the stream's retention deleted unread, 0 included.
+        delivery_working: whether alerts need nobody else to tell of them; None where it is not known.
+        receivers: receiver -> how it is doing.
         evidence: (scorer, segment) -> evidence of a regression, alarm at 1.
         detectable_drop: (scorer, segment) -> smallest fall of the pass rate that would be found.
     """
@@ -84,6 +87,8 @@ class GroupFigures:
     debt: Debt | None = None
     pots: Sequence[Pot] = ()
     lost: Mapping[str, int] = field(default_factory=dict)
+    delivery_working: bool | None = None
+    receivers: Mapping[str, ReceiverState] = field(default_factory=dict)
     evidence: Mapping[tuple[str, str], float] = field(default_factory=dict)
     detectable_drop: Mapping[tuple[str, str], float] = field(default_factory=dict)
 
@@ -176,6 +181,11 @@ def _samples(figures: GroupFigures) -> Iterator[tuple[str, Samples]]:
     yield "spend_limit", _labelled(((pot.name, pot.unit), pot.limit) for pot in figures.pots)
     yield "events_accounted", _labelled(figures.accounted.items())
     yield "events_unaccounted", _labelled(((scorer,), events) for scorer, events in figures.unaccounted.items())
+    if figures.delivery_working is not None:
+        yield "delivery_working", {(): float(figures.delivery_working)}
+    receivers = figures.receivers.items()
+    yield "receiver_working", _labelled(((name,), float(not state.failing)) for name, state in receivers)
+    yield "alerts_undelivered", _labelled(((name,), state.owed) for name, state in receivers)
     yield "events_lost_to_retention", _labelled(((topic,), events) for topic, events in figures.lost.items())
 
 

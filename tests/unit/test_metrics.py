@@ -11,6 +11,7 @@ from monitor.clock import ManualClock
 from monitor.debt import Debt
 from monitor.errors import ServiceUnavailable
 from monitor.health import Health
+from monitor.ledger.rows import ReceiverState
 from monitor.metrics import (
     METRICS,
     CandidateFigure,
@@ -36,6 +37,7 @@ KNOWN = KnownLabels(
     judges=("safety",),
     dead_letter_reasons=("not_json",),
     sampling=(("kept", "rate"),),
+    receivers=("ops",),
     labels={"team": "growth"},
 )
 FIGURES = GroupFigures(
@@ -57,6 +59,8 @@ FIGURES = GroupFigures(
     accounted={("safety", "scored"): 4},
     unaccounted={"safety": 0},
     lost={"traces": 3},
+    delivery_working=False,
+    receivers={"ops": ReceiverState(owed=2, failing=True), "chat": ReceiverState()},
     evidence={("safety", "all"): 0.25},
     detectable_drop={("safety", "all"): 0.05},
 )
@@ -142,6 +146,8 @@ def test_counters_are_zero_before_their_first_use(registry: CollectorRegistry, m
     assert value(registry, "judge_tokens_total", scorer="safety", direction="input") == 0
     assert value(registry, "judge_tokens_total", scorer="greets", direction="input") is None
     assert value(registry, "judge_cost_dollars_total", scorer="safety") is None
+    for outcome in ("accepted", "failed"):
+        assert value(registry, "alerts_delivered_total", receiver="ops", outcome=outcome) == 0
     assert value(registry, "build_info", version="1.0", config="abc", team="growth") == 1
 
 

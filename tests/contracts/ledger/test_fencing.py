@@ -9,10 +9,15 @@ from sqlalchemy import select
 
 from monitor.ledger import EvaluationRow, LeaseLost, LeaseToken, Ledger, RetentionSettings
 from monitor.ledger.schema import metadata
-from tests.contracts.ledger.ledger_rows import alert, decision, member, trace, verdict
+from tests.contracts.ledger.ledger_rows import alert, decision, delivery, member, trace, verdict
 
 WRITES: dict[str, Callable[[Ledger, LeaseToken], object]] = {
     "alerts.save": lambda ledger, token: ledger.alerts.save(alert(id="late"), token),
+    "deliveries.begin": lambda ledger, token: ledger.deliveries.begin(delivery(), 9, token),
+    "deliveries.cancel": lambda ledger, token: ledger.deliveries.cancel([delivery()], token),
+    "deliveries.delivered": lambda ledger, token: ledger.deliveries.delivered(delivery(), "page", 9, 9, token),
+    "deliveries.failed": lambda ledger, token: ledger.deliveries.failed(delivery(), "away", 9, token, for_all=True),
+    "deliveries.owe": lambda ledger, token: ledger.deliveries.owe([delivery(receiver="late")], token),
     "evaluations.begin": lambda ledger, token: ledger.evaluations.begin(_evaluation("late"), token),
     "evaluations.finish": lambda ledger, token: ledger.evaluations.finish(
         "running", {}, {"v2": {}}, finished_at_ms=9, token=token
@@ -62,6 +67,8 @@ def test_a_lost_lease_publishes_nothing(ledger: Ledger, name: str) -> None:
     ledger.positions.advance("traces", 0, 0, 1, {("safety", "scored", "rate"): 1}, received=1)
     ledger.members.offer(member(trace_id="another"))
     ledger.evaluations.begin(_evaluation("running"))
+    ledger.alerts.save(alert(state="firing"), None)
+    ledger.deliveries.owe([delivery()], None)
     lost = ledger.lease.acquire("leader", "frozen", 1.0, 0)
     held = ledger.lease.acquire("leader", "awake", 1.0, 60_000)
     assert lost is not None
