@@ -69,6 +69,8 @@ def is_number(value: Any) -> bool:
 
 
 def _told(key: str, value: Any) -> Any:
+    if key in ("explained_by", "warning") and not isinstance(value, str):
+        return None
     if isinstance(value, bool) or is_number(value):
         return value
     if key in _TEXTS and isinstance(value, str):
