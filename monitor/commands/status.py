@@ -4,12 +4,13 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 
-from rich.console import RenderableType
+from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from monitor.clock import Clock
 from monitor.config import Config
+from monitor.daemon.assembly import recorded_series_of
 from monitor.debt import debt_of
 from monitor.evaluation.table import comparison_table
 from monitor.ledger import Ledger
@@ -29,7 +30,7 @@ def status_tables(config: Config, ledger: Ledger, clock: Clock) -> Iterator[Rend
     yield _accounting(ledger)
     yield _debt(config, ledger, clock)
     yield _spend(config, ledger, clock)
-    yield _pass_rates(config, ledger, clock)
+    yield _series(config, ledger, clock)
     yield _alerts(ledger)
     if config.dataset is not None:
         name, most = config.dataset.name, config.dataset.max_rows
@@ -46,10 +47,17 @@ def status_tables(config: Config, ledger: Ledger, clock: Clock) -> Iterator[Rend
 
 def _positions(ledger: Ledger) -> RenderableType:
     rows = [
-        (each.topic, str(each.partition), f"{each.next_offset:,}", f"{each.received:,}", f"{each.lost:,}")
+        (
+            each.topic,
+            str(each.partition),
+            f"{each.next_offset:,}",
+            "" if each.lag is None else f"{each.lag:,}",
+            f"{each.received:,}",
+            f"{each.lost:,}",
+        )
         for each in ledger.positions.all()
     ]
-    return _table("Positions", ("topic", "partition", "next offset", "received", "lost to retention"), rows)
+    return _table("Positions", ("topic", "partition", "next offset", "lag", "received", "lost to retention"), rows)
 
 
 def _debt(config: Config, ledger: Ledger, clock: Clock) -> RenderableType:
@@ -81,21 +89,29 @@ def _accounting(ledger: Ledger) -> RenderableType:
     return _table("Events accounted for", ("scorer", *(each.replace("_", " ") for each in outcomes), "sum"), rows)
 
 
-def _pass_rates(config: Config, ledger: Ledger, clock: Clock) -> RenderableType:
-    targets = {scorer.name: scorer.target for scorer in config.scorers}
-    window = config.statistics.window
-    since_ms = clock.now_ms() - round(window.total_seconds() * 1000)
-    rows = []
-    for each in ledger.figures.pass_rates(since_ms):
-        target = targets.get(each.scorer)
-        below = target is not None and each.rate < target
-        rate = f"{each.rate:.3f}{' (below)' if below else ''}"
-        rows.append((each.scorer, each.segment, rate, "" if target is None else f"{target:.3f}", f"{each.verdicts:,}"))
-    return _table(
-        f"Pass rates of the last {window / timedelta(hours=1):g} h",
-        ("scorer", "segment", "pass rate", "target", "verdicts"),
-        rows,
-    )
+def _series(config: Config, ledger: Ledger, clock: Clock) -> RenderableType:
+    views = recorded_series_of(config, ledger, clock.now_ms())
+    rows = [
+        (
+            each.scorer,
+            each.segment,
+            each.word if not each.shadow else f"{each.word} (shadow)",
+            _rate(each.rate),
+            f"{_rate(each.lower)}-{_rate(each.upper)}",
+            _rate(each.reference),
+            _rate(each.detectable_drop),
+            f"{each.verdicts:,}",
+        )
+        for each in views
+    ]
+    columns = ("scorer", "segment", "state", "rate", "interval", "held to", "notices", "verdicts")
+    title = f"Series: pass rates of {config.statistics.window / timedelta(hours=1):g} h, and the drop noticed in a day"
+    reasons = [f"  {each.scorer} in {each.segment}: {each.reason}\n" for each in views if each.reason is not None]
+    return Group(_table(title, columns, rows), Text("".join(reasons), style="dim"))
+
+
+def _rate(rate: float | None) -> str:
+    return "" if rate is None else f"{rate:.3f}"
 
 
 def _alerts(ledger: Ledger) -> RenderableType:
