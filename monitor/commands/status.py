@@ -1,14 +1,14 @@
 """What the daemon knows, as tables, read from the ledger alone."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from monitor.clock import Clock
+from monitor.commands.tables import plain_table
 from monitor.config import Config
 from monitor.daemon.assembly import recorded_series_of
 from monitor.debt import debt_of
@@ -57,7 +57,7 @@ def _positions(ledger: Ledger) -> RenderableType:
         )
         for each in ledger.positions.all()
     ]
-    return _table("Positions", ("topic", "partition", "next offset", "lag", "received", "lost to retention"), rows)
+    return plain_table("Positions", ("topic", "partition", "next offset", "lag", "received", "lost to retention"), rows)
 
 
 def _debt(config: Config, ledger: Ledger, clock: Clock) -> RenderableType:
@@ -74,7 +74,7 @@ def _spend(config: Config, ledger: Ledger, clock: Clock) -> RenderableType:
     rows = [
         (pot.name, f"{pot.spent:,.2f}", f"{pot.limit:,.2f}", pot.unit, f"{pot.share:.0%}") for pot in spending.pots()
     ]
-    return _table("Spend today (UTC)", ("pot", "spent", "limit", "unit", "share"), rows)
+    return plain_table("Spend today (UTC)", ("pot", "spent", "limit", "unit", "share"), rows)
 
 
 def _accounting(ledger: Ledger) -> RenderableType:
@@ -86,7 +86,7 @@ def _accounting(ledger: Ledger) -> RenderableType:
         (scorer, *(f"{row.get(outcome, 0):,}" for outcome in outcomes), f"{sum(row.values()):,}")
         for scorer, row in sorted(counts.items())
     ]
-    return _table("Events accounted for", ("scorer", *(each.replace("_", " ") for each in outcomes), "sum"), rows)
+    return plain_table("Events accounted for", ("scorer", *(each.replace("_", " ") for each in outcomes), "sum"), rows)
 
 
 def _series(config: Config, ledger: Ledger, clock: Clock) -> RenderableType:
@@ -107,7 +107,7 @@ def _series(config: Config, ledger: Ledger, clock: Clock) -> RenderableType:
     columns = ("scorer", "segment", "state", "rate", "interval", "held to", "notices", "verdicts")
     title = f"Series: pass rates of {config.statistics.window / timedelta(hours=1):g} h, and the drop noticed in a day"
     reasons = [f"  {each.scorer} in {each.segment}: {each.reason}\n" for each in views if each.reason is not None]
-    return Group(_table(title, columns, rows), Text("".join(reasons), style="dim"))
+    return Group(plain_table(title, columns, rows), Text("".join(reasons), style="dim"))
 
 
 def _rate(rate: float | None) -> str:
@@ -119,7 +119,7 @@ def _alerts(ledger: Ledger) -> RenderableType:
         (each.state, each.kind.removesuffix("_regression"), each.scorer, each.segment, _time(each.since_ms)[:-3])
         for each in ledger.alerts.history(_ALERTS_SHOWN)
     ]
-    return _table("Alerts", ("state", "regression", "scorer", "segment", "since (UTC)"), rows)
+    return plain_table("Alerts", ("state", "regression", "scorer", "segment", "since (UTC)"), rows)
 
 
 def _jobs(ledger: Ledger) -> RenderableType:
@@ -127,7 +127,7 @@ def _jobs(ledger: Ledger) -> RenderableType:
         (each.job, _time(each.last_success_ms), _time(each.last_failure_ms), each.last_error or "")
         for each in ledger.jobs.all()
     ]
-    return _table("Jobs", ("job", "last success", "last failure", "error"), rows)
+    return plain_table("Jobs", ("job", "last success", "last failure", "error"), rows)
 
 
 def _replicas(ledger: Ledger, clock: Clock) -> RenderableType:
@@ -135,21 +135,7 @@ def _replicas(ledger: Ledger, clock: Clock) -> RenderableType:
         (each.holder, each.version, each.revision, _time(each.started_ms), _time(each.seen_ms))
         for each in ledger.replicas.seen_since(clock.now_ms() - ALIVE_FOR_MS)
     ]
-    return _table("Replicas", ("replica", "version", "revision", "started (UTC)", "last seen (UTC)"), rows)
-
-
-def _table(title: str, columns: Iterable[str], rows: Sequence[tuple[str, ...]]) -> RenderableType:
-    if not rows:
-        return Text(f"{title}: none yet\n", style="dim")
-    # Without lines between them the widest table fits a terminal of 80 characters.
-    table = Table(
-        title=title, title_justify="left", header_style="bold", box=None, padding=(0, 1, 0, 0), pad_edge=False
-    )
-    for column in columns:
-        table.add_column(column, overflow="fold")
-    for row in rows:
-        table.add_row(*map(Text, row))
-    return table
+    return plain_table("Replicas", ("replica", "version", "revision", "started (UTC)", "last seen (UTC)"), rows)
 
 
 def _time(at_ms: int | None) -> str:

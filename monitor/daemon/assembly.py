@@ -183,20 +183,29 @@ def series_views_of(config: Config, ledger: Ledger, scorers: Iterable[Configured
     return SeriesViews(ledger=ledger.series, scorers=watched, sight=sight_of(config))
 
 
-def recorded_series_of(config: Config, ledger: Ledger, now_ms: int) -> list[SeriesView]:
-    """The series as the ledger last saw their scorers, for who does not build the scorers.
+def recorded_scorers_of(config: Config, ledger: Ledger) -> dict[str, WatchedScorer]:
+    """The configured scorers that have series, as the ledger last saw them: nothing is built for it.
 
     Raises:
         LedgerUnavailable: the ledger does not answer.
     """
     rows = sorted(ledger.series.all(), key=lambda row: row.last_block)
     versions = {row.scorer: row.scorer_version for row in rows}
-    watched = {
+    return {
         each.name: _watched(config, each, versions[each.name], judges=each.use not in heuristics.__all__)
         for each in config.scorers
         if each.name in versions
     }
-    return SeriesViews(ledger=ledger.series, scorers=watched, sight=sight_of(config)).read(now_ms)
+
+
+def recorded_series_of(config: Config, ledger: Ledger, now_ms: int) -> list[SeriesView]:
+    """The series of the configured scorers as the ledger last saw them.
+
+    Raises:
+        LedgerUnavailable: the ledger does not answer.
+    """
+    scorers = recorded_scorers_of(config, ledger)
+    return SeriesViews(ledger=ledger.series, scorers=scorers, sight=sight_of(config)).read(now_ms)
 
 
 def _watched(config: Config, settings: ScorerSettings, version: str, *, judges: bool) -> WatchedScorer:

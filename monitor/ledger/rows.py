@@ -320,6 +320,13 @@ class OpenVerdict:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class JudgedVerdict(OpenVerdict):
+    """A verdict with the time at which it was given."""
+
+    judged_at_ms: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class TracedVerdict(OpenVerdict):
     """A verdict with its rationale and what its trace was about; None where the trace is forgotten."""
 

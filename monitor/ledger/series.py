@@ -1,18 +1,19 @@
 """Blocks of verdicts and the series that they make: read before a block is closed, written in one transaction."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, delete, func, literal_column, select, update
+from sqlalchemy import Connection, bindparam, delete, func, literal_column, select, tuple_, update
 
 from monitor.ledger.database import Database, insert, insert_once, values_of
 from monitor.ledger.lease import guard
-from monitor.ledger.rows import ClockRow, LeaseToken, OpenVerdict, SeriesRow, TracedVerdict
+from monitor.ledger.rows import ClockRow, JudgedVerdict, LeaseToken, OpenVerdict, SeriesRow, TracedVerdict
 from monitor.ledger.schema import alarm_clock, blocks, series, traces, verdicts
 
 CLOCK = "production"
 _ROWS_A_READ = 500
+_PAST_A_PAGE = 5_000
 _CHANGING = ("scorer_version", "first_block", "last_block", "state")
 
 _OPEN_COLUMNS = tuple(
@@ -66,6 +67,29 @@ class Series:
         )
         with self.database.read() as connection:
             return [OpenVerdict(**found) for found in connection.execute(wanted).mappings()]
+
+    def past(self, since_ms: int, until_ms: int) -> Iterator[list[JudgedVerdict]]:
+        """Verdicts on traces of a stretch of event time, the oldest first, a page at a time.
+
+        Raises:
+            LedgerUnavailable: the database does not answer.
+        """
+        row = verdicts.c
+        after: tuple[int, str, str] = (since_ms - 1, "", "")
+        place = tuple_(row.event_time_ms, row.trace_id, row.scorer)
+        while True:
+            wanted = (
+                select(*_OPEN_COLUMNS, row.judged_at_ms)
+                .where(row.event_time_ms < until_ms, place > tuple_(*after))
+                .order_by(row.event_time_ms, row.trace_id, row.scorer)
+                .limit(_PAST_A_PAGE)
+            )
+            with self.database.read() as connection:
+                page = [JudgedVerdict(**found) for found in connection.execute(wanted).mappings()]
+            if not page:
+                return
+            yield page
+            after = (page[-1].event_time_ms, page[-1].trace_id, page[-1].scorer)
 
     def last_block(self) -> int | None:
         """The newest closed block, None before the first.
