@@ -14,6 +14,7 @@ that JSON gives back bit for bit.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from math import exp, floor, log1p
 from typing import Any
 
@@ -41,6 +42,7 @@ def clipped(reference: float) -> float:
     return min(max(reference, 0.001), 0.999)
 
 
+@lru_cache(maxsize=1024)
 def bets(reference: float) -> tuple[float, ...]:
     """The fractions b_k that make 1 + b_k * (p - y) the likelihood ratio of the odds ratio k for a 0/1 score.
 
