@@ -10,9 +10,11 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from monitor.evaluation.canonical import canonical_digest, rows_digest
-from monitor.evaluation.comparison import compare_runs, comparison_json, pair_rows
+from monitor.evaluation.comparison import compare_runs
+from monitor.evaluation.comparison_json import comparison_json
 from monitor.evaluation.errors import NoPairedRows
 from monitor.evaluation.evaluated_run import EvaluatedRow, EvaluatedRun, RowVerdict
+from monitor.evaluation.pairing import pair_rows
 from monitor.evaluation.report import report_files
 from monitor.evaluation.table import changed_rows, comparison_table
 
@@ -45,8 +47,9 @@ def test_the_object_has_the_promised_keys_and_numbers():
     value = comparison_json(compare_runs(baseline, candidate, margin=0.05))
     assert set(value) == {
         "dataset", "baseline", "candidate", "overall_difference", "metrics", "pass_to_fail", "fail_to_pass",
-        "regressed",
+        "regressed", "cannot_decide",
     }  # fmt: skip
+    assert value["cannot_decide"] == {"rows": 4, "fewest_rows": 5}
     (metric,) = value["metrics"]
     assert set(metric) == KEYS
     assert (metric["baseline"], metric["candidate"], metric["n_paired"]) == (
