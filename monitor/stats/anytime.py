@@ -7,7 +7,7 @@ the arcsine law. With b rows from pass to fail and c from fail to pass it is 2^(
 """
 
 from collections.abc import Callable, Sequence
-from math import ceil, exp, log, pi, sqrt
+from math import ceil, exp, log, pi
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,7 @@ from scipy.stats import norm
 
 # More rows than anybody has.
 _ENOUGH = 10_000_000
+_ROUNDS = 30
 # A mean over so many stakes is as good a bet as the integral, which it equals up to twice as many rows.
 _MOST_STAKES = 512
 # Beyond it the logarithm of the evidence is told no more.
@@ -88,7 +89,10 @@ def _crossing(above: Callable[[float], float], middle: float, end: float) -> flo
 
 
 def rows_for_evidence(square: float, mean: float, needed: float, *, power: float) -> int:
-    """Rows after which E has reached what is needed, with the given chance; from its growth at small differences.
+    """Rows within which E comes to what is needed, with the given chance, if the differences stay as they are.
+
+    The logarithm of E is taken for a Brownian motion that drifts upwards by half its variance, less the price of not
+    knowing the stake (Laplace's approximation of the mean over the stakes).
 
     Args:
         square: mean square of the differences.
@@ -96,13 +100,17 @@ def rows_for_evidence(square: float, mean: float, needed: float, *, power: float
         needed: the E that decides.
         power: chance to be there by then.
     """
-    z = float(norm.ppf(power))
+
+    def short_of(way: float, level: float) -> float:
+        # The chance that such a motion has reached the level when its variance is the square of the way.
+        there = float(norm.cdf(way / 2 - level / way))
+        return there + exp(level + float(norm.logcdf(-way / 2 - level / way))) - power
+
     rows = 1.0
-    for _ in range(50):
-        # log E grows by mean^2 / (2 square) a row, less the price of not knowing the stake.
-        price = log(needed) + log(max(1.0, pi * rows * square / 2)) / 2
-        drift = z + sqrt(z * z + 2 * price)
-        rows = min(_ENOUGH, drift * drift * square / (mean * mean))
+    for _ in range(_ROUNDS):
+        level = log(needed) + log(max(1.0, pi * rows * square / 2)) / 2
+        way = float(brentq(short_of, 1e-3, 10 + 2 * level, args=(level,)))
+        rows = min(_ENOUGH, way * way * square / (mean * mean))
     return ceil(rows)
 
 
