@@ -320,7 +320,8 @@ def test_stored_traces_look_as_in_production(evaluated, store_uri):
 
 def test_the_stored_runs_compare_to_the_same_object(evaluated, store_uri):
     """`compare` reads from MLflow what the evaluation said."""
-    from monitor.evaluation.comparison import compare_runs, comparison_json
+    from monitor.evaluation.comparison import compare_runs
+    from monitor.evaluation.comparison_json import comparison_json
     from monitor.evaluation.mlflow_runs import load_run
 
     result, _ = evaluated
@@ -450,7 +451,8 @@ def test_runs_that_anybody_made_compare_and_missing_ones_are_named(store_uri):
     import mlflow
     from mlflow.genai.scorers import scorer
 
-    from monitor.evaluation.comparison import compare_runs, comparison_json
+    from monitor.evaluation.comparison import compare_runs
+    from monitor.evaluation.comparison_json import comparison_json
     from monitor.evaluation.mlflow_runs import load_run
 
     @scorer
