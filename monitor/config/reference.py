@@ -153,6 +153,8 @@ def _default(field: FieldInfo) -> str:
 def _shown(value: Any) -> str:
     if isinstance(value, timedelta):
         milliseconds = value // timedelta(milliseconds=1)
+        if milliseconds == 0:
+            return "0s"
         unit, size = next(each for each in _UNITS if milliseconds % each[1] == 0 and milliseconds >= each[1])
         return f"{milliseconds // size}{unit}"
     if isinstance(value, ByteSize):

@@ -21,6 +21,7 @@ from monitor.ledger.positions import Positions
 from monitor.ledger.replicas import Replicas
 from monitor.ledger.retention import Retention
 from monitor.ledger.revisions import OURS, Revisions
+from monitor.ledger.series import Series
 from monitor.ledger.settings import LedgerSettings, MigrationMode
 from monitor.ledger.spend import Spend
 
@@ -41,6 +42,7 @@ class Ledger:
     alerts: Alerts
     jobs: Jobs
     figures: Figures
+    series: Series
     spend: Spend
     replicas: Replicas
     retention: Retention
@@ -102,6 +104,7 @@ def open_ledger(
         alerts=Alerts(database),
         jobs=Jobs(database),
         figures=Figures(database),
+        series=Series(database),
         spend=Spend(database),
         replicas=Replicas(database, revisions.head),
         retention=Retention(database),
