@@ -7,7 +7,7 @@ the arcsine law. With b rows from pass to fail and c from fail to pass it is 2^(
 """
 
 from collections.abc import Callable, Sequence
-from math import ceil, exp, log, pi
+from math import ceil, exp, log, pi, sqrt
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +17,6 @@ from scipy.stats import norm
 
 # More rows than anybody has.
 _ENOUGH = 10_000_000
-_ROUNDS = 30
 # A mean over so many stakes is as good a bet as the integral, which it equals up to twice as many rows.
 _MOST_STAKES = 512
 # Beyond it the logarithm of the evidence is told no more.
@@ -91,8 +90,8 @@ def _crossing(above: Callable[[float], float], middle: float, end: float) -> flo
 def rows_for_evidence(square: float, mean: float, needed: float, *, power: float) -> int:
     """Rows within which E comes to what is needed, with the given chance, if the differences stay as they are.
 
-    The logarithm of E is taken for a Brownian motion that drifts upwards by half its variance, less the price of not
-    knowing the stake (Laplace's approximation of the mean over the stakes).
+    The logarithm of the best stake's fortune is taken for a Brownian motion, and E for that fortune less the price of
+    not knowing the stake (Laplace's approximation of the mean over the stakes, in their middle or at their end).
 
     Args:
         square: mean square of the differences.
@@ -100,18 +99,17 @@ def rows_for_evidence(square: float, mean: float, needed: float, *, power: float
         needed: the E that decides.
         power: chance to be there by then.
     """
+    stake = min(1.0, abs(mean) / square)
+    drift, spread = stake * abs(mean) - stake * stake * square / 2, stake * sqrt(square)
 
-    def short_of(way: float, level: float) -> float:
-        # The chance that such a motion has reached the level when its variance is the square of the way.
-        there = float(norm.cdf(way / 2 - level / way))
-        return there + exp(level + float(norm.logcdf(-way / 2 - level / way))) - power
+    def short_of(rows: float) -> float:
+        level = log(needed) + log(max(1.0, pi * rows * square / 2, 2 * pi * rows * (abs(mean) - square))) / 2
+        now, far = drift * rows, spread * sqrt(rows)
+        # The chance that the motion has reached the level on its way.
+        turned = 2 * drift * level / spread**2 + float(norm.logcdf(-(now + level) / far))
+        return float(norm.cdf((now - level) / far)) + exp(turned) - power
 
-    rows = 1.0
-    for _ in range(_ROUNDS):
-        level = log(needed) + log(max(1.0, pi * rows * square / 2)) / 2
-        way = float(brentq(short_of, 1e-3, 10 + 2 * level, args=(level,)))
-        rows = min(_ENOUGH, way * way * square / (mean * mean))
-    return ceil(rows)
+    return _ENOUGH if short_of(_ENOUGH) < 0 else ceil(brentq(short_of, 1e-6, _ENOUGH))
 
 
 def fewest_anytime_rows(needed: float) -> int:

@@ -13,6 +13,7 @@ from monitor.stats.anytime import (
     pass_fail_evidence,
     rows_for_evidence,
 )
+from monitor.stats.paired_scores import moments
 
 differences = st.lists(st.floats(-1, 1), min_size=1, max_size=40)
 
@@ -114,6 +115,15 @@ def test_the_rows_for_evidence_suffice_about_as_often_as_they_say(square, mean, 
     sets = np.random.default_rng(6).choice([-1.0, 0.0, 1.0], (150, planned), p=chances)
     reached = np.mean([largest_evidence(list(each))[0] >= needed for each in sets])
     assert 0.72 <= reached <= 0.95
+
+
+def test_the_rows_for_evidence_suffice_for_small_differences_of_scores_too():
+    """The best stake would be five times all that one has; nobody can stake more than all."""
+    random = np.random.default_rng(1)
+    found = moments(random.normal(-0.05, 0.1, 10_000))
+    planned = rows_for_evidence(found.squares / found.rows, found.total / found.rows, 60.0, power=0.8)
+    sets = random.normal(-0.05, 0.1, (100, planned)).clip(-1, 1)
+    assert 0.72 <= np.mean([largest_evidence(list(each))[0] >= 60 for each in sets]) <= 0.99
 
 
 def test_the_fewest_rows_that_can_prove_anything():
