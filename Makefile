@@ -39,7 +39,7 @@ format: install ## Mend what the formatter and the linter can mend
 	$(BIN)/ruff format .
 
 bench: install ## Print the benchmarks' ratios
-	for each in tests/benchmarks/bench_*.py; do $(BIN)/python "$$each" || exit 1; done
+	for each in tests/benchmarks/bench_*.py tests/benchmarks/detection.py; do $(BIN)/python "$$each" || exit 1; done
 
 lock: install ## Resolve the lock files anew
 	$(BIN)/$(RESOLVE) --output-file requirements.lock pyproject.toml

@@ -3,7 +3,6 @@
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Any, Literal
 
 from monitor.clock import Clock
@@ -11,6 +10,7 @@ from monitor.debt import debt_of
 from monitor.ledger.ledger import Ledger
 from monitor.ledger.rows import ComparisonRow, JobRow, PositionRow, ReceiverState
 from monitor.metrics import CandidateFigure, GroupFigures, JobFigure, PassRateFigure
+from monitor.series.view import SeriesView
 from monitor.spending import Pot
 
 _KINDS: Mapping[str, Literal["production", "candidate"]] = {
@@ -21,14 +21,15 @@ _KINDS: Mapping[str, Literal["production", "candidate"]] = {
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FigureReader:
-    """Reads the group's figures. `deadline_s` tells by when a job that last succeeded then is overdue.
+    """Reads the group's figures.
 
-    `pagers` are the receivers on whom pages about quality rest, `receivers` all that are told now.
+    `series` gives every series as it is at a time in ms; `deadline_s` tells by when a job that last succeeded then is
+    overdue; `pagers` are the receivers on whom pages about quality rest, `receivers` all that are told now.
     """
 
     ledger: Ledger
     clock: Clock
-    window: timedelta
+    series: Callable[[int], Iterable[SeriesView]]
     targets: Mapping[str, float]
     dataset: str | None
     scorers: Collection[str]
@@ -47,20 +48,25 @@ class FigureReader:
         ledger = self.ledger
         accounted = {(row.scorer, row.outcome): row.count for row in ledger.positions.accounted()}
         off = {row.scorer: row.received - row.accounted for row in ledger.positions.mismatches()}
-        since_ms = self.clock.now_ms() - round(self.window.total_seconds() * 1000)
         receivers = ledger.deliveries.states(self.receivers, self.clock.now_ms())
+        series = list(self.series(self.clock.now_ms()))
         return GroupFigures(
             pass_rates=[
                 PassRateFigure(
-                    scorer=rate.scorer,
-                    segment=rate.segment,
-                    rate=rate.rate,
-                    verdicts=rate.verdicts,
-                    lower=rate.lower,
-                    upper=rate.upper,
+                    scorer=each.scorer,
+                    segment=each.segment,
+                    rate=each.rate,
+                    verdicts=each.verdicts,
+                    lower=each.lower,
+                    upper=each.upper,
                 )
-                for rate in ledger.figures.pass_rates(since_ms)
+                for each in series
+                if each.rate is not None
             ],
+            evidence={(each.scorer, each.segment): each.evidence for each in series if each.evidence is not None},
+            detectable_drop={
+                (each.scorer, each.segment): each.detectable_drop for each in series if each.detectable_drop is not None
+            },
             targets=self.targets,
             firing=[
                 (_KINDS[alert.kind], alert.scorer, alert.segment)

@@ -62,8 +62,9 @@ class Reevaluation:
             LeaseLost: another replica has taken over meanwhile.
         """
         request = self._request(self.ledger.members.active(self.dataset), candidate)
-        answers = len(request.rows) * len(request.versions)
-        reserved = self.spending.reserve_evaluation(self.judges, answers)
+        # Rows that an early stop leaves out are given back when it is settled.
+        judgements = len(request.rows) * len(request.versions) * request.repeats
+        reserved = self.spending.reserve_evaluation(self.judges, judgements)
         self.ledger.evaluations.begin(
             LedgerRow(
                 id=request.id,
@@ -104,6 +105,9 @@ class Reevaluation:
             scorers=self.scorers,
             judge=self.judge,
             margin=self.settings.margin,
+            repeats=self.settings.repeats,
+            early_stop=self.settings.early_stop,
+            batch_rows=self.settings.batch_rows,
         )
 
     def _versions(self, candidate: str | None) -> Iterable[str]:

@@ -127,6 +127,16 @@ def rate_of(trace: TraceFacts, settings: SamplingSettings, own_rate: float | Non
     return ruled_rate(trace, settings) or unruled_rate(settings, own_rate)
 
 
+def smallest_probability(settings: SamplingSettings, own_rate: float | None, *, budgeted: bool) -> float:
+    """The smallest inclusion probability above 0 that the settings can give a subject, 0 where they keep nothing.
+
+    `budgeted` says whether the judge budget may scale its rates.
+    """
+    rates = [rule.rate for rule in settings.rules] + [unruled_rate(settings, own_rate)[0]]
+    scaled = [min(rate, settings.min_rate) if budgeted else rate for rate in rates if rate > 0]
+    return min(scaled, default=0.0)
+
+
 def decide(trace_id: str, rate: float, reason: str, *, min_rate: float, factor: float = 1.0) -> SamplingDecision:
     """Keep the trace if its uniform number is below pi = max(min(rate, min_rate), factor x rate).
 

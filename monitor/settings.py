@@ -1,13 +1,11 @@
 """Settings of parts that are single modules; packages keep theirs beside their own code."""
 
 from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
 from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
-from monitor.clock import Duration
 from monitor.rate import Rate
 
 
@@ -55,16 +53,6 @@ class MlflowSettings(BaseModel):
         """Whether requests to the tracking server need more than MLflow's own client does."""
         own = (self.token, self.username, self.ca_file, self.client_cert_file, self.proxy)
         return self.tracking_uri.startswith(("http://", "https://")) and any(each is not None for each in own)
-
-
-class StatisticsSettings(BaseModel):
-    """The figures that the gauges show."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    window: Duration = Field(
-        default=timedelta(hours=24), ge=timedelta(minutes=1), description="Stretch of event time behind the pass rates."
-    )
 
 
 class PriceSettings(BaseModel):

@@ -151,8 +151,12 @@ class Spending:
         )
         return dollars
 
-    def reserve_evaluation(self, scorers: Collection[str], answers: int) -> list[Reservation]:
-        """Set aside the most that judging so many answers with these scorers may cost: all of it, or nothing.
+    def reserve_evaluation(self, scorers: Collection[str], judgements: int) -> list[Reservation]:
+        """Set aside the most that so many judgements by each of these scorers may cost: all of it, or nothing.
+
+        Args:
+            scorers: those that ask a model.
+            judgements: answers, times the repeats of each.
 
         Raises:
             SpendExhausted: the pot has no room for it today.
@@ -161,7 +165,7 @@ class Spending:
         made: list[Reservation] = []
         try:
             for scorer in sorted(scorers):
-                made += [self.reserve(scorer, "evaluation", times=answers)]
+                made += [self.reserve(scorer, "evaluation", times=judgements)]
         except SpendExhausted:
             self.settle_evaluation(made, {})
             raise

@@ -146,6 +146,16 @@ class ScorerSettings(BaseModel):
     target: float | None = Field(
         default=None, ge=0, le=1, description="Pass rate below which production has regressed."
     )
+    reference: Literal["target", "baseline", "learned"] | None = Field(
+        default=None,
+        description="What its verdicts are held against: the target, the verdicts of the evaluation's baseline, or "
+        "what was learnt from the first ones. The target if there is one, else learned.",
+    )
+    unit: Literal["verdict", "session", "block"] = Field(
+        default="verdict",
+        description="What is one look at it: verdicts that depend on each other, of a session or of a stretch of time, "
+        "are one.",
+    )
     severity: Literal["page", "ticket", "none"] = Field(default="page", description="What its alerts are worth.")
     shadow: bool = Field(default=False, description="Score without alerting.")
     limits: tuple[float, float] | None = Field(

@@ -27,15 +27,12 @@ def lacking(reason: str) -> None:
 
 
 @pytest.fixture(autouse=True)
-def _judges_of_no_other_test(monkeypatch):
-    """Undo what a daemon in this process set for all judges: their address in the environment, and their transport."""
-    for name in ("OPENAI_API_BASE", "OPENAI_API_KEY", "MLFLOW_GENAI_JUDGE_DEFAULT_MODEL", "MLFLOW_MODEL_CATALOG_URI"):
-        # Set and deleted, so that the patch takes it away again even where the test itself sets it.
-        monkeypatch.setenv(name, "")
-        monkeypatch.delenv(name)
-    yield
-    if "scorers.judge_transport" in sys.modules:
-        sys.modules["scorers.judge_transport"].release_judge_calls()
+def _judges_of_no_other_test():
+    """Undo what a daemon in this process set for all judges, unless the daemon outlives the test."""
+    from tests.judges_of_the_process import of_no_environment
+
+    with of_no_environment():
+        yield
 
 
 @pytest.fixture(scope="session")

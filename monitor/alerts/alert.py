@@ -7,6 +7,8 @@ from typing import Any, Literal
 
 from monitor.alerts.kinds import AlertKind, Severity, severity_of
 
+__all__ = ["Alert", "AlertKind", "AlertState", "Finding", "alert_id", "graded", "next_alert"]
+
 AlertState = Literal["pending", "firing", "resolved"]
 
 
@@ -34,6 +36,7 @@ class Finding:
     """What was seen of a (kind, scorer, segment) at one look. `severity` is the most that it is worth.
 
     `bad` is None where too little is known to say, which changes nothing: an alert neither begins nor ends on silence.
+    What is bad for `hold_ms` without a break fires.
     """
 
     kind: AlertKind
@@ -42,6 +45,7 @@ class Finding:
     severity: Severity
     bad: bool | None
     details: Mapping[str, Any]
+    hold_ms: int = 0
 
     @property
     def subject(self) -> tuple[str, str, str]:
@@ -59,20 +63,22 @@ def alert_id(kind: str, scorer: str, segment: str, since_ms: int) -> str:
     return sha256("\0".join((kind, scorer, segment, str(since_ms))).encode()).hexdigest()[:16]
 
 
-def next_alert(current: Alert | None, finding: Finding, *, now_ms: int, hold_ms: int) -> Alert | None:
+def next_alert(current: Alert | None, finding: Finding, *, now_ms: int) -> Alert | None:
     """The alert after a look, or None where there is none to keep.
 
-    `current` is the open alert of the finding's subject. A bad finding opens an alert as pending, and one that was
-    bad for `hold_ms` fires; a good finding drops a pending alert (returned as resolved, never having fired) and
-    resolves a firing one.
+    `current` is the open alert of the finding's subject. A bad finding opens an alert as pending, and one that was bad
+    for as long as it has to be fires; a good finding drops a pending alert (returned as resolved, never having fired)
+    and resolves a firing one.
     """
     if finding.bad is None:
         return current
     if not finding.bad:
-        return None if current is None else replace(current, state="resolved", resolved_ms=now_ms)
+        if current is None:
+            return None
+        return replace(current, state="resolved", resolved_ms=now_ms, details={**current.details, **finding.details})
     alert = current or _opened(finding, now_ms)
     alert = replace(alert, details=finding.details, severity=finding.severity)
-    if alert.state == "pending" and now_ms - alert.since_ms >= hold_ms:
+    if alert.state == "pending" and now_ms - alert.since_ms >= finding.hold_ms:
         return replace(alert, state="firing", fired_ms=now_ms)
     return alert
 

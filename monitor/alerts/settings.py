@@ -29,16 +29,11 @@ class AlertSettings(BaseModel):
     links: LinkSettings = Field(default_factory=LinkSettings, description="Where the links in alerts lead.")
     false_alarm_every: Duration = Field(
         timedelta(days=30),
-        description="The bound on false alarms of the whole daemon, for sequential tests; a target is none.",
+        ge=timedelta(hours=1),
+        description="One false alarm in this time is what all sequential tests of the daemon together may cost.",
     )
     max_age: Duration = Field(
         timedelta(hours=1), description="Verdicts older than this page nobody: their time is over."
-    )
-    pass_rate_window: Duration = Field(
-        timedelta(hours=1), description="The stretch of event time whose pass rate is held against a scorer's target."
-    )
-    pass_rate_for: Duration = Field(
-        timedelta(minutes=5), description="How long a pass rate stays below its target before the alert fires."
     )
     dead_letter_share: float = Field(
         0.01, gt=0, le=1, description="Share of dead letters among the events received that is told."
@@ -46,7 +41,20 @@ class AlertSettings(BaseModel):
     dead_letter_window: Duration = Field(
         timedelta(minutes=15), ge=timedelta(minutes=1), description="The stretch of time that this share is taken over."
     )
-    min_verdicts: int = Field(20, ge=1, description="Fewer verdicts than this in the window decide nothing.")
+    min_verdicts: int = Field(20, ge=1, description="With fewer verdicts a day a series is unknown.")
+    unknown_after: Duration = Field(
+        timedelta(hours=1),
+        description="A series that is silent for this long, and by its pace should not be, is unknown.",
+    )
+    consumer_lag: int = Field(
+        10_000, ge=1, description="Events that the stream may be ahead for ten minutes before it is told."
+    )
+    dataset_stale_after: Duration = Field(
+        timedelta(days=7), description="The dataset is stale when nothing new has come into it for this long."
+    )
+    failing_share: float = Field(
+        0.5, gt=0, le=1, description="Share of error verdicts in the last hour from which a scorer counts as failing."
+    )
 
     @field_validator("receivers")
     @classmethod

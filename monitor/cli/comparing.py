@@ -65,7 +65,8 @@ def compare(
     Example: `tracewatch compare 1f0c... 9ab2... --tracking-uri http://127.0.0.1:5000`
     """
     with contextlib.redirect_stdout(sys.stderr):
-        from monitor.evaluation.comparison import compare_runs, comparison_json  # noqa: PLC0415 - mlflow is slow
+        from monitor.evaluation.comparison import compare_runs  # noqa: PLC0415 - mlflow is slow
+        from monitor.evaluation.comparison_json import comparison_json  # noqa: PLC0415
         from monitor.evaluation.mlflow_runs import load_run  # noqa: PLC0415
         from monitor.mlflow_connection import apply_client_limits  # noqa: PLC0415
 

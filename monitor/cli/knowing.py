@@ -60,3 +60,38 @@ def explain(
         Console(highlight=False).print(*story_lines(story, loaded), sep="\n")
     if not story.known:
         raise typer.Exit(NO)
+
+
+@app.command()
+def backtest(
+    config: ConfigFiles,
+    since: Annotated[str, typer.Option("--since", help="From when: a date, a time, or 30d for so long ago.")],
+    until: Annotated[str | None, typer.Option("--until", help="Up to when; now if left out.")] = None,
+    *,
+    suggest: Annotated[
+        bool, typer.Option("--suggest", help="Propose targets, with the pages a month that each would have cost.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Run the alert settings over the verdicts in the ledger, and show when they would have paged.
+
+    Example: `tracewatch backtest -c tracewatch.yaml --since 30d --suggest`
+    """
+    loaded = load(config)
+    from monitor.clock import SystemClock  # noqa: PLC0415
+    from monitor.commands.backtest import backtest as run  # noqa: PLC0415 - mlflow takes seconds to import
+    from monitor.commands.backtest import backtest_json, backtest_tables  # noqa: PLC0415
+    from monitor.commands.moments import moment_ms  # noqa: PLC0415
+    from monitor.ledger import open_configured  # noqa: PLC0415
+
+    now_ms = SystemClock().now_ms()
+    since_ms, until_ms = moment_ms("--since", since, now_ms), moment_ms("--until", until, now_ms)
+    ledger = open_configured(loaded.ledger)
+    try:
+        found = run(loaded, ledger, since_ms or 0, until_ms or now_ms, suggest=suggest)
+    finally:
+        ledger.close()
+    if as_json:
+        typer.echo(json.dumps(backtest_json(found)))
+    else:
+        Console().print(*map(Printable, backtest_tables(found)), sep="\n")

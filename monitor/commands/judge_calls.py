@@ -26,7 +26,7 @@ def judge_calls_a_month(config: Config, judges: int) -> list[str]:
     evaluation = config.evaluation
     if evaluation is None or config.dataset is None:
         return lines
-    each = config.dataset.max_rows * len(evaluation.versions) * judges
+    each = config.dataset.max_rows * len(evaluation.versions) * judges * evaluation.repeats
     schedule = evaluation.schedule
     if schedule is None:
         lines.append(f"evaluation: at most {each:,} judge calls each time; it is not scheduled")

@@ -1,15 +1,16 @@
 """What the daemon knows, as tables, read from the ledger alone."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
-from rich.console import RenderableType
-from rich.table import Table
+from rich.console import Group, RenderableType
 from rich.text import Text
 
 from monitor.clock import Clock
+from monitor.commands.tables import plain_table
 from monitor.config import Config
+from monitor.daemon.assembly import recorded_series_of
 from monitor.debt import debt_of
 from monitor.evaluation.table import comparison_table
 from monitor.ledger import Ledger
@@ -29,7 +30,7 @@ def status_tables(config: Config, ledger: Ledger, clock: Clock) -> Iterator[Rend
     yield _accounting(ledger)
     yield _debt(config, ledger, clock)
     yield _spend(config, ledger, clock)
-    yield _pass_rates(config, ledger, clock)
+    yield _series(config, ledger, clock)
     yield _alerts(ledger)
     yield _receivers(config, ledger, clock)
     if config.dataset is not None:
@@ -47,10 +48,17 @@ def status_tables(config: Config, ledger: Ledger, clock: Clock) -> Iterator[Rend
 
 def _positions(ledger: Ledger) -> RenderableType:
     rows = [
-        (each.topic, str(each.partition), f"{each.next_offset:,}", f"{each.received:,}", f"{each.lost:,}")
+        (
+            each.topic,
+            str(each.partition),
+            f"{each.next_offset:,}",
+            "" if each.lag is None else f"{each.lag:,}",
+            f"{each.received:,}",
+            f"{each.lost:,}",
+        )
         for each in ledger.positions.all()
     ]
-    return _table("Positions", ("topic", "partition", "next offset", "received", "lost to retention"), rows)
+    return plain_table("Positions", ("topic", "partition", "next offset", "lag", "received", "lost to retention"), rows)
 
 
 def _debt(config: Config, ledger: Ledger, clock: Clock) -> RenderableType:
@@ -67,7 +75,7 @@ def _spend(config: Config, ledger: Ledger, clock: Clock) -> RenderableType:
     rows = [
         (pot.name, f"{pot.spent:,.2f}", f"{pot.limit:,.2f}", pot.unit, f"{pot.share:.0%}") for pot in spending.pots()
     ]
-    return _table("Spend today (UTC)", ("pot", "spent", "limit", "unit", "share"), rows)
+    return plain_table("Spend today (UTC)", ("pot", "spent", "limit", "unit", "share"), rows)
 
 
 def _accounting(ledger: Ledger) -> RenderableType:
@@ -79,24 +87,32 @@ def _accounting(ledger: Ledger) -> RenderableType:
         (scorer, *(f"{row.get(outcome, 0):,}" for outcome in outcomes), f"{sum(row.values()):,}")
         for scorer, row in sorted(counts.items())
     ]
-    return _table("Events accounted for", ("scorer", *(each.replace("_", " ") for each in outcomes), "sum"), rows)
+    return plain_table("Events accounted for", ("scorer", *(each.replace("_", " ") for each in outcomes), "sum"), rows)
 
 
-def _pass_rates(config: Config, ledger: Ledger, clock: Clock) -> RenderableType:
-    targets = {scorer.name: scorer.target for scorer in config.scorers}
-    window = config.statistics.window
-    since_ms = clock.now_ms() - round(window.total_seconds() * 1000)
-    rows = []
-    for each in ledger.figures.pass_rates(since_ms):
-        target = targets.get(each.scorer)
-        below = target is not None and each.rate < target
-        rate = f"{each.rate:.3f}{' (below)' if below else ''}"
-        rows.append((each.scorer, each.segment, rate, "" if target is None else f"{target:.3f}", f"{each.verdicts:,}"))
-    return _table(
-        f"Pass rates of the last {window / timedelta(hours=1):g} h",
-        ("scorer", "segment", "pass rate", "target", "verdicts"),
-        rows,
-    )
+def _series(config: Config, ledger: Ledger, clock: Clock) -> RenderableType:
+    views = recorded_series_of(config, ledger, clock.now_ms())
+    rows = [
+        (
+            each.scorer,
+            each.segment,
+            each.word if not each.shadow else f"{each.word} (shadow)",
+            _rate(each.rate),
+            f"{_rate(each.lower)}-{_rate(each.upper)}",
+            _rate(each.reference),
+            _rate(each.detectable_drop),
+            f"{each.verdicts:,}",
+        )
+        for each in views
+    ]
+    columns = ("scorer", "segment", "state", "rate", "interval", "held to", "notices", "verdicts")
+    title = f"Series: pass rates of {config.statistics.window / timedelta(hours=1):g} h, and the drop noticed in a day"
+    reasons = [f"  {each.scorer} in {each.segment}: {each.reason}\n" for each in views if each.reason is not None]
+    return Group(plain_table(title, columns, rows), Text("".join(reasons), style="dim"))
+
+
+def _rate(rate: float | None) -> str:
+    return "" if rate is None else f"{rate:.3f}"
 
 
 def _alerts(ledger: Ledger) -> RenderableType:
@@ -104,7 +120,7 @@ def _alerts(ledger: Ledger) -> RenderableType:
         (each.state, each.kind.removesuffix("_regression"), each.scorer, each.segment, _time(each.since_ms)[:-3])
         for each in ledger.alerts.history(_ALERTS_SHOWN)
     ]
-    return _table("Alerts", ("state", "regression", "scorer", "segment", "since (UTC)"), rows)
+    return plain_table("Alerts", ("state", "regression", "scorer", "segment", "since (UTC)"), rows)
 
 
 def _receivers(config: Config, ledger: Ledger, clock: Clock) -> RenderableType:
@@ -113,7 +129,7 @@ def _receivers(config: Config, ledger: Ledger, clock: Clock) -> RenderableType:
         (name, "failing" if state.failing else "working", f"{state.owed:,}", state.last_error or "")
         for name, state in states.items()
     ]
-    return _table("Receivers of alerts", ("receiver", "state", "undelivered", "error"), rows)
+    return plain_table("Receivers of alerts", ("receiver", "state", "undelivered", "error"), rows)
 
 
 def _jobs(ledger: Ledger) -> RenderableType:
@@ -121,7 +137,7 @@ def _jobs(ledger: Ledger) -> RenderableType:
         (each.job, _time(each.last_success_ms), _time(each.last_failure_ms), each.last_error or "")
         for each in ledger.jobs.all()
     ]
-    return _table("Jobs", ("job", "last success", "last failure", "error"), rows)
+    return plain_table("Jobs", ("job", "last success", "last failure", "error"), rows)
 
 
 def _replicas(ledger: Ledger, clock: Clock) -> RenderableType:
@@ -129,21 +145,7 @@ def _replicas(ledger: Ledger, clock: Clock) -> RenderableType:
         (each.holder, each.version, each.revision, _time(each.started_ms), _time(each.seen_ms))
         for each in ledger.replicas.seen_since(clock.now_ms() - ALIVE_FOR_MS)
     ]
-    return _table("Replicas", ("replica", "version", "revision", "started (UTC)", "last seen (UTC)"), rows)
-
-
-def _table(title: str, columns: Iterable[str], rows: Sequence[tuple[str, ...]]) -> RenderableType:
-    if not rows:
-        return Text(f"{title}: none yet\n", style="dim")
-    # Without lines between them the widest table fits a terminal of 80 characters.
-    table = Table(
-        title=title, title_justify="left", header_style="bold", box=None, padding=(0, 1, 0, 0), pad_edge=False
-    )
-    for column in columns:
-        table.add_column(column, overflow="fold")
-    for row in rows:
-        table.add_row(*map(Text, row))
-    return table
+    return plain_table("Replicas", ("replica", "version", "revision", "started (UTC)", "last seen (UTC)"), rows)
 
 
 def _time(at_ms: int | None) -> str:

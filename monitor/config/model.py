@@ -16,7 +16,8 @@ from monitor.logs import LogSettings
 from monitor.pipeline.settings import PipelineSettings
 from monitor.sampling import SamplingSettings
 from monitor.schedule import check_cron
-from monitor.settings import MlflowSettings, SpendSettings, StatisticsSettings
+from monitor.settings import MlflowSettings, SpendSettings
+from monitor.stats.settings import SessionSettings, StatisticsSettings
 from monitor.traces.redaction import RedactionSettings
 from scorers.settings import JudgeSettings, ScorerSettings
 
@@ -60,7 +61,10 @@ class Config(BaseModel):
     redaction: RedactionSettings = Field(
         default_factory=RedactionSettings, description="What is taken out of traces before they are stored or judged."
     )
-    statistics: StatisticsSettings = Field(default_factory=StatisticsSettings, description="Figures of the gauges.")
+    statistics: StatisticsSettings = Field(
+        default_factory=StatisticsSettings, description="How verdicts become estimates and tests."
+    )
+    sessions: SessionSettings = Field(default_factory=SessionSettings, description="When a session is over.")
     pipeline: PipelineSettings = Field(default_factory=PipelineSettings, description="Work in hand of one process.")
     http: HttpSettings = Field(default_factory=HttpSettings, description="Where metrics and health are served.")
     log: LogSettings = Field(default_factory=LogSettings, description="What is logged.")
@@ -146,6 +150,28 @@ class Config(BaseModel):
     def _figures_have_their_verdicts(self) -> Self:
         if self.retention.verdicts < (window := self.statistics.window):
             raise ValueError(f"retention.verdicts is shorter than statistics.window ({window}), which rests on them")
+        return self
+
+    @model_validator(mode="after")
+    def _references_exist(self) -> Self:
+        for number, scorer in enumerate(self.scorers):
+            if scorer.reference == "target" and scorer.target is None:
+                raise ValueError(f"scorers[{number}].reference is `target`, and scorer {scorer.name!r} has none")
+            if scorer.reference == "baseline" and self.evaluation is None:
+                raise ValueError(
+                    f"scorers[{number}].reference is `baseline`: which version that is, `evaluation.baseline` says, "
+                    "and there is no `evaluation:`"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _segments_are_known(self) -> Self:
+        mix = self.statistics.mix_adjustment
+        keys = {each.split("=", 1)[0]: f"statistics.expected: {each}" for each in self.statistics.expected}
+        keys |= {} if mix is None else {mix: f"statistics.mix_adjustment: {mix}"}
+        for key, where in keys.items():
+            if key not in self.segments:
+                raise ValueError(f"{where}: {key!r} is not among `segments` {list(self.segments)}")
         return self
 
     @model_validator(mode="after")

@@ -1,6 +1,7 @@
 """From the configuration to parts: what each part is given, and nothing of what it does."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import timedelta
 from pathlib import Path
 
 from consumers.dead_letters import DeadLetterQueue
@@ -14,7 +15,7 @@ from consumers.memory_source import MemoryDeadLetters
 from consumers.messages import Message
 from consumers.settings import SourceSettings
 from consumers.source import TraceSource
-from monitor.alerting import Watched
+from monitor.alerts.settings import Severity
 from monitor.clock import Clock
 from monitor.config import Config
 from monitor.curation import Curation
@@ -24,7 +25,13 @@ from monitor.ledger.ledger import Ledger
 from monitor.pipeline.effects import EffectsPolicy
 from monitor.pipeline.sampler import Subject
 from monitor.reevaluation import Reevaluation
+from monitor.sampling import smallest_probability
+from monitor.series.blindness import Sight
+from monitor.series.units import in_ms
+from monitor.series.view import SeriesView, SeriesViews
+from monitor.series.watched import WatchedScorer
 from monitor.spending import Spending
+from monitor.stats.series import Policy, Source
 from monitor.traces.redaction import Redaction
 from scorers import heuristics
 from scorers.catalog import ConfiguredScorer, build_scorer
@@ -151,9 +158,81 @@ def reevaluation_of(
     )
 
 
-def watched_of(config: Config) -> list[Watched]:
-    """What is asked of each scorer."""
-    return [
-        Watched(scorer=each.name, target=each.target, severity=each.severity, shadow=each.shadow)
+def severities_of(config: Config) -> dict[str, Severity]:
+    """What the alerts of each scorer are worth, of those that alert."""
+    return {each.name: each.severity for each in config.scorers if not each.shadow}
+
+
+def watched_of(config: Config, scorers: Iterable[ConfiguredScorer]) -> list[WatchedScorer]:
+    """What is asked of each scorer's series."""
+    return [_watched(config, each.settings, each.version, judges=each.kind == "judge") for each in scorers]
+
+
+def sight_of(config: Config) -> Sight:
+    """What a series needs so that something can be said of it."""
+    return Sight(
+        min_verdicts=config.alerts.min_verdicts,
+        quiet_ms=in_ms(config.alerts.unknown_after),
+        window_ms=in_ms(config.statistics.window),
+    )
+
+
+def series_views_of(config: Config, ledger: Ledger, scorers: Iterable[ConfiguredScorer]) -> SeriesViews:
+    """How the series of the configured scorers are read."""
+    watched = {each.name: each for each in watched_of(config, scorers)}
+    return SeriesViews(ledger=ledger.series, scorers=watched, sight=sight_of(config))
+
+
+def recorded_scorers_of(config: Config, ledger: Ledger) -> dict[str, WatchedScorer]:
+    """The configured scorers that have series, as the ledger last saw them: nothing is built for it.
+
+    Raises:
+        LedgerUnavailable: the ledger does not answer.
+    """
+    rows = sorted(ledger.series.all(), key=lambda row: row.last_block)
+    versions = {row.scorer: row.scorer_version for row in rows}
+    return {
+        each.name: _watched(config, each, versions[each.name], judges=each.use not in heuristics.__all__)
         for each in config.scorers
-    ]
+        if each.name in versions
+    }
+
+
+def recorded_series_of(config: Config, ledger: Ledger, now_ms: int) -> list[SeriesView]:
+    """The series of the configured scorers as the ledger last saw them.
+
+    Raises:
+        LedgerUnavailable: the ledger does not answer.
+    """
+    scorers = recorded_scorers_of(config, ledger)
+    return SeriesViews(ledger=ledger.series, scorers=scorers, sight=sight_of(config)).read(now_ms)
+
+
+def _watched(config: Config, settings: ScorerSettings, version: str, *, judges: bool) -> WatchedScorer:
+    policy = _policy(config, settings)
+    budgeted = judges and config.sampling.judge_calls_per_hour is not None
+    return WatchedScorer(
+        name=settings.name,
+        version=version,
+        policy=policy,
+        unit=settings.unit,
+        # A target is a pass rate; what is learnt is kept as finely graded as the scorer gives it.
+        measure="pass" if policy.source == "target" or settings.limits is None else "value",
+        smallest_probability=smallest_probability(config.sampling, settings.rate, budgeted=budgeted),
+        alerting=not settings.shadow,
+        teacher=config.evaluation.baseline if policy.source == "baseline" and config.evaluation else None,
+    )
+
+
+def _policy(config: Config, settings: ScorerSettings) -> Policy:
+    statistics = config.statistics
+    source: Source = settings.reference or ("learned" if settings.target is None else "target")
+    return Policy(
+        source=source,
+        target=settings.target,
+        reference_verdicts=statistics.reference_verdicts,
+        tolerance=statistics.tolerance,
+        smallest_drop=statistics.smallest_drop,
+        threshold=config.alerts.false_alarm_every / timedelta(hours=1),
+        window_ms=in_ms(statistics.window),
+    )

@@ -1,7 +1,8 @@
 """What a replica does by the clock: keeping its lease and its health known, and the duties of the lease holder."""
 
+import contextlib
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
@@ -9,6 +10,7 @@ from functools import partial
 from structlog.typing import FilteringBoundLogger
 
 from monitor.alerting import Alerting
+from monitor.candidate_findings import CandidateFindings
 from monitor.clock import Clock
 from monitor.config import Config
 from monitor.daemon import assembly
@@ -27,9 +29,15 @@ from monitor.pipeline.owed import publish_unpublished, work_off_parked
 from monitor.pipeline.patience import Patience
 from monitor.presence import Presence
 from monitor.schedule import Cron, Every, Schedule, deadline_s
+from monitor.series.closing import Closing
+from monitor.series.finder import SeriesFinder
+from monitor.spend_findings import SpendFindings
+from monitor.stream_findings import StreamFindings
 from monitor.traces.mlflow_store import MlflowTraceStore
+from monitor.work_findings import WorkFindings
 
 _PROBE_EVERY = timedelta(seconds=15)
+_LAG_EVERY = timedelta(seconds=15)
 _SIGN_EVERY = timedelta(seconds=15)
 _RETENTION_EVERY = timedelta(minutes=10)
 _PUBLISH_GRACE_MS = 60_000
@@ -39,7 +47,7 @@ _UPKEEP = ("alerts", "parked", "publish", "dataset")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Duties:
-    """What is done by the clock, and with what."""
+    """What is done by the clock, and with what. `lag` gives how far the stream is ahead, by (topic, partition)."""
 
     config: Config
     effects: Effects
@@ -52,6 +60,7 @@ class Duties:
     clock: Clock
     mask: Mask
     log: FilteringBoundLogger
+    lag: Callable[[], Mapping[tuple[str, int], int]]
 
     def schedule(self) -> Schedule:
         """The schedule of this replica, not running yet."""
@@ -82,25 +91,12 @@ class Duties:
         schedule.add("lease", lease_every, self.leadership.seek)
         schedule.add("presence", Every(interval=_SIGN_EVERY), self.presence.beat)
         schedule.add("probe", Every(interval=_PROBE_EVERY), self._probe)
+        schedule.add("lag", Every(interval=_LAG_EVERY), self._note_lag)
 
     def _add_upkeep(self, schedule: Schedule) -> None:
         every = Every(interval=self.config.pipeline.upkeep_every)
-        alerting = Alerting(
-            self._ledger,
-            assembly.watched_of(self.config),
-            self.config.alerts,
-            self.log,
-            self.effects.judging.spending.pots,
-        )
         outbox = self._outbox()
-
-        def look(token: LeaseToken) -> None:
-            # Before the look as well: what a killed holder saw and did not write down is told even if it ends now.
-            outbox.note(token)
-            alerting.look(token, self.clock.now_ms())
-            outbox.note(token)
-
-        schedule.add("alerts", every, self._duty("alerts", look))
+        schedule.add("alerts", every, self._duty("alerts", self._close_and_look(outbox)))
         for job, send in sending_of(outbox).items():
             schedule.add(job, every, self._duty(job, send))
         schedule.add("parked", every, self._duty("parked", self._work_off))
@@ -119,6 +115,50 @@ class Duties:
             clock=self.clock,
             log=self.log,
         )
+
+    def _close_and_look(self, outbox: Outbox) -> Callable[[LeaseToken], None]:
+        """Close the blocks whose time has come, see what the alert table makes of it, and note who is to be told."""
+        config, ledger, alerts = self.config, self._ledger, self.config.alerts
+        watched = assembly.watched_of(config, self.effects.judging.suite)
+        severities = assembly.severities_of(config)
+        closing = Closing(
+            ledger.series,
+            watched,
+            settings=config.statistics,
+            sessions=config.sessions,
+            max_age=alerts.max_age,
+            log=self.log,
+        )
+        finders = (
+            SeriesFinder(
+                ledger,
+                watched,
+                severities=severities,
+                settings=config.statistics,
+                sight=assembly.sight_of(config),
+                alerts=alerts,
+            ),
+            CandidateFindings(ledger.evaluations, severities),
+            SpendFindings(self.effects.judging.spending.pots),
+            StreamFindings(ledger, alerts),
+            WorkFindings(
+                ledger,
+                severities,
+                alerts,
+                None if config.dataset is None else config.dataset.name,
+                deadlines(config, self.clock.now_ms() / 1000),
+            ),
+        )
+        alerting = Alerting(ledger.alerts, finders, self.log, alerts.severity)
+
+        def close_and_look(token: LeaseToken) -> None:
+            # Before the look as well: what a killed holder saw and did not write down is told even if it ends now.
+            outbox.note(token)
+            closing.close(token, self.clock.now_ms())
+            alerting.look(token, self.clock.now_ms())
+            outbox.note(token)
+
+        return close_and_look
 
     def _add_evaluation(self, schedule: Schedule) -> None:
         settings, spending = self.config.evaluation, self.effects.judging.spending
@@ -146,6 +186,11 @@ class Duties:
         )
         if any(deleted.values()):
             self.log.info("old rows forgotten", **{table: rows for table, rows in deleted.items() if rows})
+
+    def _note_lag(self) -> None:
+        with contextlib.suppress(ServiceUnavailable):
+            # The probe says that the ledger is away; what is not noted is not known.
+            self._ledger.positions.note_lag(self.lag(), self.clock.now_ms())
 
     def _probe(self) -> None:
         for name, ask in (("ledger", self._ledger.probe), ("mlflow", self.traces.probe)):

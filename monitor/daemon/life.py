@@ -5,7 +5,7 @@ import signal
 import socket
 import threading
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from functools import partial
 
@@ -125,7 +125,7 @@ class Daemon:
             evaluator = evaluator_of(self._config)
             leadership = Leadership(ledger.lease, holder, settings.lease_ttl, self._clock, self._log)
             stack.callback(leadership.resign)
-            duties = self._duties(effects, leadership, presence, evaluator, traces)
+            duties = self._duties(effects, leadership, presence, evaluator, traces, lag=lambda: loop.lag)
             leadership.seek()
             with duties.schedule():
                 try:
@@ -176,7 +176,7 @@ class Daemon:
         reader = FigureReader(
             ledger=ledger,
             clock=self._clock,
-            window=config.statistics.window,
+            series=assembly.series_views_of(config, ledger, suite).read,
             targets={each.name: each.target for each in config.scorers if each.target is not None},
             dataset=config.dataset.name if config.dataset else None,
             deadline_s=deadlines(config, self._clock.now_ms() / 1000),
@@ -237,6 +237,8 @@ class Daemon:
         presence: Presence,
         evaluator: Evaluator,
         traces: MlflowTraceStore,
+        *,
+        lag: Callable[[], Mapping[tuple[str, int], int]],
     ) -> Duties:
         return Duties(
             config=self._config,
@@ -250,6 +252,7 @@ class Daemon:
             clock=self._clock,
             mask=self._mask,
             log=self._log,
+            lag=lag,
         )
 
 

@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 from structlog.typing import FilteringBoundLogger
@@ -97,7 +97,8 @@ class Outbox:
         now_ms = self.clock.now_ms()
         again = receiver.settings.told_again_after
         next_ms = now_ms if again is None else now_ms + round(again.total_seconds() * 1000)
-        self.deliveries.delivered(row, alert.severity, now_ms, next_ms, token)
+        severity = row.severity if row.transition == "resolved" else alert.severity
+        self.deliveries.delivered(row, severity, now_ms, next_ms, token)
         self.count(receiver.name, "accepted")
         if row.delivered_ms is None:
             self.log.info("alert delivered", receiver=receiver.name, alert=alert.id, transition=row.transition)
@@ -121,6 +122,8 @@ class Outbox:
         shows_texts = content == "redacted" and row.transition != "resolved"
         texts = self.texts_of(trace_ids_of(alert.details)) if shows_texts else {}
         reminder = reminder_of(alert, row, receiver.settings, now_ms)
+        if row.transition == "resolved":
+            alert = replace(alert, severity=row.severity)
         return message_of(alert, row.transition, content, self.sender(), texts=texts, reminder=reminder)
 
     def _wait_ms(self, row: DeliveryRow, asked_s: float | None = None) -> int:

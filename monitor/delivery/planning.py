@@ -1,7 +1,7 @@
 """Who is to be told of what, and when again: values alone. Pure: time and chance are arguments."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from monitor.alerts.receivers import ReceiverSettings
@@ -37,7 +37,9 @@ def plan_of(
             fired = own.get("fired")
             if alert.state != "firing":
                 if fired is not None and "resolved" not in own:
-                    owe.append(_row(alert, receiver, "resolved", now_ms))
+                    # What has become worth nothing meanwhile ends as what it was told as.
+                    severity = fired.severity if alert.severity == "none" else alert.severity
+                    owe.append(_row(replace(alert, severity=severity), receiver, "resolved", now_ms))
             elif not receiver.takes(alert.kind, alert.severity):
                 cancel += [row for row in own.values() if row.delivered_ms is None]
             elif fired is None:

@@ -11,7 +11,7 @@ from typing import Any
 
 from monitor.delivery.foreign_text import bounded_text, defused
 
-_TEXTS = ("first_version", "verdict", "unit", "warning")
+_TEXTS = ("first_version", "verdict", "unit", "warning", "held_back", "reason")
 _TABLES = ("by_reason", "by_partition")
 _INTERNAL = ("grown_ms", "lost")
 _MOST = 10
@@ -25,6 +25,8 @@ _WORDS = {
     "p_adjusted": "p-value (adjusted)",
     "n_paired": "paired rows",
     "since_ms": "since",
+    "found_ms": "found",
+    "due_s": "due",
     "first_version": "first bad version",
 }
 _THOUSAND = 1000
@@ -48,7 +50,10 @@ def lines_of(proof: Mapping[str, Any]) -> list[str]:
     """The proof for people, a fact a line."""
     first = [key for key in _WORDS if key in proof]
     rest = [key for key in proof if key not in _WORDS and key not in ("explained_by", "warning")]
-    lines = [f"{_WORDS.get(key, key.replace('_', ' '))}: {_shown(key, proof[key])}" for key in (*first, *rest)]
+    lines = [
+        f"{_WORDS.get(key, key.removesuffix('_ms').replace('_', ' '))}: {_shown(key, proof[key])}"
+        for key in (*first, *rest)
+    ]
     lines += [f"best explained by: {_explained(each)}" for each in proof.get("explained_by", ())]
     return [*lines, *(f"warning: {defused(proof[key])}" for key in ("warning",) if key in proof)]
 
@@ -97,17 +102,25 @@ def _explained(each: Mapping[str, Any]) -> str:
 
 
 def _shown(key: str, value: Any) -> str:
-    if key.endswith("_ms"):
-        return time_of(value)
+    if is_number(value):
+        return _number(key, value)
     if isinstance(value, list):
         return f"{value[0]:.3g} to {value[1]:.3g}"
     if isinstance(value, Mapping):
         return ", ".join(_pairs(value))
     if isinstance(value, bool):
         return "yes" if value else "no"
-    if isinstance(value, float):
-        return f"{value:.1%}" if key == "share" else f"{value:.3g}" if abs(value) < _THOUSAND else f"{value:,.0f}"
-    return f"{value:,}" if isinstance(value, int) else defused(value)
+    return defused(value)
+
+
+def _number(key: str, value: float) -> str:
+    if key.endswith("_ms"):
+        return time_of(value)
+    if key == "due_s":
+        return time_of(value * 1000)
+    if key == "share":
+        return f"{value:.1%}"
+    return f"{value:,}" if isinstance(value, int) else f"{value:.3g}" if abs(value) < _THOUSAND else f"{value:,.0f}"
 
 
 def _pairs(counts: Mapping[str, Any]) -> Iterator[str]:

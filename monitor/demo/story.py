@@ -121,8 +121,9 @@ class _Acts:
         for alert in firing():
             details = alert.details
             self._console.print(
-                f"[bold red]FIRING[/bold red] {alert.scorer} in {alert.segment}: pass rate "
-                f"{details['pass_rate']:.3f}, target {details['target']:.3f}, {details['verdicts']} verdicts"
+                f"[bold red]FIRING[/bold red] {alert.scorer} in {alert.segment}: pass rate {details['after']:.3f} "
+                f"in {details['verdicts']} verdicts, held to {details['before']:.3f}; "
+                f"first version {details['first_version']}"
             )
 
     def _await(self, what: str, total: int, count: Callable[[], int]) -> None:

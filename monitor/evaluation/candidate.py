@@ -29,7 +29,7 @@ class Candidate(Protocol):
     """A version that answers rows. It is started when it is made, and ended by `close`."""
 
     def answer(self, rows: Sequence[EvaluationRow], run_id: str) -> Iterator[Answer]:
-        """One answer for each row, as they come.
+        """One answer for each row, as they come; may be called again for further rows when all have come.
 
         Raises:
             CandidateUnavailable: it cannot answer any row.
@@ -70,6 +70,7 @@ class FunctionCandidate:
         self._version = version
         self._settings = settings
         self._closed = False
+        self._task_sent = False
         self._answered_all = False
         self._scratch = tempfile.TemporaryDirectory(prefix="tracewatch-candidate-")
         scrubbed = candidate_environment(
@@ -78,24 +79,22 @@ class FunctionCandidate:
         self._child = Child("monitor.evaluation.candidate_process", scrubbed)
 
     def answer(self, rows: Sequence[EvaluationRow], run_id: str) -> Iterator[Answer]:  # noqa: ARG002 - has no header
-        """One answer for each row, as they come.
+        """One answer for each row, as they come; again for further rows, with the same process and its workers.
 
         Raises:
             CandidateUnavailable: the function cannot be imported, or its process failed.
             EvaluationCancelled: it was closed meanwhile.
         """
-        settings = self._settings
-        task = CandidateTask(
-            function=settings.function or "",
-            timeout_s=settings.timeout.total_seconds(),
-            startup_s=settings.startup_timeout.total_seconds(),
-            concurrency=settings.concurrency,
-            memory_bytes=int(settings.memory),
-        )
-        self._child.send_line(task.to_line())
+        task = self._task()
+        self._answered_all = not rows
+        if not rows:
+            return
+        if not self._task_sent:
+            self._child.send_line(task.to_line())
+            self._task_sent = True
         for index, row in enumerate(rows):
             self._child.send({"row": index, "inputs": row.inputs})
-        self._child.end_input()
+        self._child.send({"batch": True})
         answered = 0
         patience = task.startup_s * 2 + task.timeout_s * (len(rows) + 1)
         try:
@@ -104,6 +103,8 @@ class FunctionCandidate:
                     raise CandidateUnavailable(self._version, message["unavailable"])
                 answered += 1
                 yield Answer.from_dict(message["answer"])
+                if answered == len(rows):
+                    break
         except ChildTimeout:
             raise CandidateUnavailable(self._version, f"its process was silent for {patience:g} s") from None
         if answered < len(rows):
@@ -112,6 +113,16 @@ class FunctionCandidate:
             cause = f"its process ended after {answered} of {len(rows)} rows: {self._child.last_words()[-500:]}"
             raise CandidateUnavailable(self._version, cause)
         self._answered_all = True
+
+    def _task(self) -> CandidateTask:
+        settings = self._settings
+        return CandidateTask(
+            function=settings.function or "",
+            timeout_s=settings.timeout.total_seconds(),
+            startup_s=settings.startup_timeout.total_seconds(),
+            concurrency=settings.concurrency,
+            memory_bytes=int(settings.memory),
+        )
 
     def close(self) -> None:
         """End the process, its workers and all that they have started."""

@@ -1,9 +1,10 @@
 """The first child process: it answers rows with a function and keeps one row's mishap from the others.
 
-`python -m monitor.evaluation.candidate_process` reads one line of JSON with the task, then a row a line until the end
-of its standard input, and writes a line for each answer. It imports MLflow once and forks workers from there, so that
-a fresh worker costs milliseconds; it runs none of the application's code itself. Each worker answers one row at a
-time: one that hangs is killed at the row's deadline, one that dies or grows too large is replaced.
+`python -m monitor.evaluation.candidate_process` reads one line of JSON with the task, then batches: a row a line,
+closed by `{"batch": true}` or the end of its standard input. It writes a line for each answer before it reads the next
+batch, for which its workers stay. It imports MLflow once and forks workers from there, so that a fresh worker costs
+milliseconds; it runs none of the application's code itself. Each worker answers one row at a time: one that hangs is
+killed at the row's deadline, one that dies or grows too large is replaced.
 """
 
 import json
@@ -12,7 +13,7 @@ import signal
 import sys
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from multiprocessing.connection import Connection, Pipe, wait
 from typing import Any, BinaryIO, Literal
@@ -60,27 +61,29 @@ class _Unavailable(Exception):
 class _Workers:
     """The forked workers and the rows that wait for them."""
 
-    def __init__(self, task: CandidateTask, rows: list[dict[str, Any]]) -> None:
+    def __init__(self, task: CandidateTask) -> None:
         self._task = task
-        self._waiting = deque(rows)
+        self._waiting: deque[dict[str, Any]] = deque()
         self._workers: list[_Worker] = []
         self._proved = False
 
-    def answers(self) -> Iterator[dict[str, Any]]:
+    def answers(self, rows: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
         """An answer for every row, as they come.
 
         Raises:
             _Unavailable: the function cannot be imported.
         """
-        try:
-            while self._waiting or any(worker.row for worker in self._workers):
-                self._spawn()
-                self._dispatch()
-                yield from self._receive()
-                yield from self._enforce(time.monotonic())
-        finally:
-            for worker in list(self._workers):
-                self._remove(worker)
+        self._waiting.extend(rows)
+        while self._waiting or any(worker.row for worker in self._workers):
+            self._spawn()
+            self._dispatch()
+            yield from self._receive()
+            yield from self._enforce(time.monotonic())
+
+    def close(self) -> None:
+        """End all workers."""
+        for worker in list(self._workers):
+            self._remove(worker)
 
     def _spawn(self) -> None:
         # Until one worker has shown that the import works there is one.
@@ -204,6 +207,19 @@ def _own_streams() -> tuple[BinaryIO, BinaryIO]:
     return incoming, outgoing
 
 
+def _batches(lines: Iterable[bytes]) -> Iterator[list[dict[str, Any]]]:
+    rows: list[dict[str, Any]] = []
+    for line in lines:
+        message = json.loads(line)
+        if "batch" not in message:
+            rows.append(message)
+        elif rows:
+            yield rows
+            rows = []
+    if rows:
+        yield rows
+
+
 def main() -> int:
     """Answer all rows; 0 also when the function could not be imported, which is then the only line."""
     end_with_parent()
@@ -213,18 +229,20 @@ def main() -> int:
     first = incoming.readline()
     if not first:
         return 0
-    task = CandidateTask(**json.loads(first))
-    rows = [json.loads(line) for line in incoming]
+    workers = _Workers(CandidateTask(**json.loads(first)))
 
     def write(message: dict[str, Any]) -> None:
         outgoing.write(json.dumps(message).encode() + b"\n")
         outgoing.flush()
 
     try:
-        for answer in _Workers(task, rows).answers():
-            write({"answer": answer})
+        for rows in _batches(incoming):
+            for answer in workers.answers(rows):
+                write({"answer": answer})
     except _Unavailable as cause:
         write({"unavailable": str(cause)})
+    finally:
+        workers.close()
     return 0
 
 

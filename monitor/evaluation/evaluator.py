@@ -25,7 +25,8 @@ class EvaluationRequest:
     """One evaluation: the rows and the scorers are the same for all versions.
 
     `scorers` and `judge` go to the evaluator's process, which builds the scorers there; a candidate sees neither.
-    `digest` is the content digest of the dataset.
+    `digest` is the content digest of the dataset. Each answer is judged `repeats` times. With `early_stop` the rows are
+    run in batches of `batch_rows`, until each candidate's comparison is settled.
     """
 
     id: str
@@ -37,12 +38,20 @@ class EvaluationRequest:
     scorers: tuple[ScorerSettings, ...]
     judge: JudgeSettings
     margin: float = 0.05
+    repeats: int = 1
+    early_stop: bool = False
+    batch_rows: int = 25
 
     def __post_init__(self) -> None:
         if not self.rows:
             raise ValueError("an evaluation needs at least one row")
         if self.baseline not in self.versions:
             raise ValueError(f"the baseline {self.baseline!r} is not among the versions {sorted(self.versions)}")
+
+    @property
+    def stops_early(self) -> bool:
+        """Whether rows may be left out: only where there is a candidate of which something could be proved."""
+        return self.early_stop and len(self.versions) > 1
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -21,6 +21,8 @@ class EvaluatorTask:
     scorers: tuple[ScorerSettings, ...]
     judge: JudgeSettings
     margin: float
+    repeats: int
+    early_stop: bool
     tracking_uri: str
     experiment: str
     mlflow: MlflowSettings
@@ -40,6 +42,8 @@ class EvaluatorTask:
             scorers=request.scorers,
             judge=request.judge,
             margin=request.margin,
+            repeats=request.repeats,
+            early_stop=request.stops_early,
             tracking_uri=tracking_uri,
             experiment=experiment,
             mlflow=mlflow or MlflowSettings(),
@@ -51,7 +55,10 @@ class EvaluatorTask:
         for name in ("token", "password"):
             if (secret := getattr(self.mlflow, name)) is not None:
                 mlflow[name] = secret.get_secret_value()
-        plain = ("id", "dataset", "digest", "baseline", "versions", "margin", "tracking_uri", "experiment")
+        plain = (
+            "id", "dataset", "digest", "baseline", "versions", "margin", "repeats", "early_stop", "tracking_uri",
+            "experiment",
+        )  # fmt: skip
         return {
             **{name: getattr(self, name) for name in plain},
             "rows": [asdict(row) for row in self.rows],

@@ -46,6 +46,7 @@ class HttpCandidate:
         self._url = settings.url
         self._closed = threading.Event()
         self._client: httpx.Client | None = None
+        self._reached = False
 
     def answer(self, rows: Sequence[EvaluationRow], run_id: str) -> Iterator[Answer]:
         """One answer for each row, as they come; an HTTP error is the failure of its row.
@@ -54,9 +55,8 @@ class HttpCandidate:
             CandidateUnavailable: no row reached the endpoint, or it cannot be asked as configured.
             EvaluationCancelled: it was closed meanwhile.
         """
-        client = self._client = self._new_client()
+        client = self._client = self._client or self._new_client()
         held: list[Answer] = []
-        reached = False
         cause = ""
         with ThreadPoolExecutor(self._settings.concurrency, thread_name_prefix="candidate") as pool:
             futures = [pool.submit(self._ask, client, index, row, run_id) for index, row in enumerate(rows)]
@@ -64,13 +64,13 @@ class HttpCandidate:
                 if self._closed.is_set():
                     raise EvaluationCancelled("the evaluation was stopped")
                 answer, unreached = future.result()
-                reached, cause = reached or unreached is None, unreached or cause
+                self._reached, cause = self._reached or unreached is None, unreached or cause
                 held.append(answer)
                 # Failures to connect are kept back until one row has come through.
-                if reached:
+                if self._reached:
                     yield from held
                     held = []
-        if not reached:
+        if not self._reached:
             raise CandidateUnavailable(self._version, f"{self._url} cannot be reached: {cause}")
 
     def close(self) -> None:

@@ -1,7 +1,8 @@
 """The second child process: it stores the answers' traces, has MLflow judge them, and compares the runs.
 
 `python -m monitor.evaluation.mlflow_evaluator` reads the task, makes a run for every version with the rows frozen in
-it, says so, then takes each version's answers as they are ready. It never runs a version: `candidate_process` does.
+it, says so, then takes each version's answers as they are ready, all at once or batch by batch. Between batches it says
+which candidates are settled. It never runs a version: `candidate_process` does.
 """
 
 import json
@@ -9,13 +10,12 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, BinaryIO
 
 import mlflow
 from mlflow.entities import Run, Trace, TraceState
 from mlflow.exceptions import MlflowException
-from mlflow.genai.evaluation import harness
 from mlflow.tracing.client import TracingClient
 from mlflow.tracking import MlflowClient
 
@@ -23,16 +23,22 @@ from monitor.errors import MonitorError
 from monitor.evaluation.answer_traces import answer_trace
 from monitor.evaluation.answers import Answer
 from monitor.evaluation.candidate_worker import end_with_parent
-from monitor.evaluation.comparison import compare_runs, comparison_json
-from monitor.evaluation.evaluated_run import EvaluatedRun
+from monitor.evaluation.comparison import compare_runs
+from monitor.evaluation.comparison_json import comparison_json
+from monitor.evaluation.evaluated_run import EvaluatedRun, RunPlan
 from monitor.evaluation.evaluator_task import EvaluatorTask
+from monitor.evaluation.mlflow_judging import JudgedAnswer, judge
 from monitor.evaluation.mlflow_runs import (
     DATASET_RUN_TAG,
     DIGEST_RUN_TAG,
     EVALUATION_RUN_TAG,
+    PLAN_RUN_TAG,
     SCORERS_ARTIFACT,
     VERSION_RUN_TAG,
     load_run,
+    plan_tag,
+    reading_of,
+    run_of,
 )
 from monitor.evaluation.report import report_files
 from monitor.mlflow_transport import configure_mlflow_transport
@@ -41,6 +47,7 @@ from scorers.errors import ScorerError
 from scorers.judge_transport import judge_usage
 from scorers.judges import configure_judge
 from scorers.registry import MlflowScorerRegistry
+from scorers.values import ValueRules
 
 ROWS_ARTIFACT = "rows.json"
 _LINK_BATCH = 100
@@ -62,6 +69,7 @@ class MlflowEvaluation:
         registry = MlflowScorerRegistry(self._experiment_id)
         self._scorers: list[ConfiguredScorer] = [build_scorer(each, task.judge, registry) for each in task.scorers]
         self._runs = {version: self._begin(version) for version in task.versions}
+        self._taken = {version: _Taken() for version in task.versions}
         self._done: dict[str, EvaluatedRun] = {}
 
     @property
@@ -79,6 +87,7 @@ class MlflowEvaluation:
                 DATASET_RUN_TAG: task.dataset,
                 DIGEST_RUN_TAG: task.digest,
                 EVALUATION_RUN_TAG: task.id,
+                PLAN_RUN_TAG: plan_tag(self._plan()),
             },
         )
         value = task.to_dict()
@@ -91,24 +100,52 @@ class MlflowEvaluation:
         self._client.log_text(run.info.run_id, json.dumps(scorers, indent=1, ensure_ascii=False), SCORERS_ARTIFACT)
         return run
 
-    def take(self, version: str, answers: Sequence[Answer]) -> dict[str, Any]:
-        """Store a version's answers, judge those that the application gave, and close its run.
+    def _plan(self) -> RunPlan:
+        task = self._task
+        judges = sum(scorer.kind == "judge" for scorer in self._scorers)
+        return RunPlan(rows=len(task.rows), repeats=task.repeats, early_stop=task.early_stop, judges=judges)
 
-        Returns:
-            The fields of a `VersionRun`.
-        """
-        run_id = self._runs[version].info.run_id
+    def take(self, version: str, answers: Sequence[Answer]) -> None:
+        """Store answers of a version, and judge those that the application gave."""
+        run_id, taken = self._runs[version].info.run_id, self._taken[version]
         traces = self._store(version, run_id, answers)
         failed = [trace for _, trace in traces if trace.info.state == TraceState.ERROR]
         judged = [(answer, trace) for answer, trace in traces if trace.info.state != TraceState.ERROR]
         for start in range(0, len(failed), _LINK_BATCH):
             batch = [trace.info.trace_id for trace in failed[start : start + _LINK_BATCH]]
             self._client.link_traces_to_run(batch, run_id)
+        taken.failed += len(failed)
+        taken.traces += [trace.info.trace_id for _, trace in traces]
         if judged and self._scorers:
-            self._judge(version, run_id, judged, len(failed))
-        else:
-            self._client.set_terminated(run_id)
+            self._judge(version, run_id, judged, len(taken.traces) - len(judged))
+            taken.calls += self._task.repeats
+
+    def settled(self, candidates: Sequence[str]) -> list[str]:
+        """Those of the candidates of which further rows would change no answer, by the rows so far."""
+        baseline = self._so_far(self._task.baseline)
+        compared = {each: compare_runs(baseline, self._so_far(each), margin=self._task.margin) for each in candidates}
+        return [version for version, comparison in compared.items() if comparison.settled]
+
+    def _so_far(self, version: str) -> EvaluatedRun:
+        taken = self._taken[version]
+        readings = [reading_of(scorer.settings, scorer.version) for scorer in self._scorers]
+        new = [self._client.get_trace(trace_id) for trace_id in taken.traces[taken.looked_at :]]
+        taken.looked_at = len(taken.traces)
+        run = run_of(self._runs[version], new, readings)
+        run = taken.so_far = run if taken.so_far is None else replace(run, rows=(*taken.so_far.rows, *run.rows))
+        return run
+
+    def finish(self, version: str) -> dict[str, Any]:
+        """Close a version's run.
+
+        Returns:
+            The fields of a `VersionRun`.
+        """
+        run_id, taken = self._runs[version].info.run_id, self._taken[version]
         run = self._done[version] = load_run(run_id, self._task.tracking_uri)
+        if taken.calls > 1:
+            self._log_means(run_id, run)
+        self._client.set_terminated(run_id)
         rates = {scorer: run.rate(scorer) for scorer in run.scorers}
         defined = [rate for rate in rates.values() if rate is not None]
         return {
@@ -116,8 +153,16 @@ class MlflowEvaluation:
             "run_id": run_id,
             "overall": sum(defined) / len(defined) if defined else None,
             "metrics": rates,
-            "failed_rows": len(failed),
+            "failed_rows": taken.failed,
         }
+
+    def _log_means(self, run_id: str, run: EvaluatedRun) -> None:
+        """The means over all calls: MLflow has left those of the last one."""
+        for scorer in self._scorers:
+            mean = run.answered_rate(scorer.name)
+            if mean is not None:
+                value = _own_unit(mean, scorer.rules)
+                self._client.log_metric(run_id, f"{scorer.name}/mean", value, step=self._taken[run.version].calls)
 
     def _store(self, version: str, run_id: str, answers: Iterable[Answer]) -> list[tuple[Answer, Trace]]:
         store = TracingClient(self._task.tracking_uri)
@@ -130,21 +175,23 @@ class MlflowEvaluation:
         store.log_spans(self._experiment_id, [span for _, trace in traces for span in trace.data.spans])
         return traces
 
-    def _judge(self, version: str, run_id: str, judged: Sequence[tuple[Answer, Trace]], failed: int) -> None:
-        total = len(judged) + failed
-        self._say({"scored": version, "done": failed, "total": total})
+    def _judge(self, version: str, run_id: str, judged: Sequence[tuple[Answer, Trace]], before: int) -> None:
+        total = len(self._task.rows)
 
         def advance(done: int) -> None:
-            self._say({"scored": version, "done": failed + done, "total": total})
+            self._say({"scored": version, "done": before + done, "total": total})
 
-        # MLflow shows its progress through this name alone.
-        setattr(harness, "tqdm", lambda *_args, **_kwargs: _RowsScored(advance))  # noqa: B010 - it exports no such name
-        expectations = [self._task.rows[answer.row].expectations for answer, _ in judged]
-        data: list[dict[str, Any]] = [{"trace": trace} for _, trace in judged]
-        if any(expectations):
-            data = [{**row, "expectations": given} for row, given in zip(data, expectations, strict=True)]
-        with mlflow.start_run(run_id=run_id):
-            mlflow.genai.evaluate(data=data, scorers=[scorer.scorer for scorer in self._scorers])
+        advance(0)
+        judge(
+            [
+                JudgedAnswer(trace=trace, expectations=self._task.rows[answer.row].expectations)
+                for answer, trace in judged
+            ],
+            [scorer.scorer for scorer in self._scorers],
+            run_id,
+            repeats=self._task.repeats,
+            advance=advance,
+        )
 
     def abandon(self, version: str, cause: str) -> None:
         """Close the run of a version that could not be run."""
@@ -172,23 +219,23 @@ class MlflowEvaluation:
                 self._client.set_terminated(run.info.run_id, "FAILED")
 
 
-class _RowsScored:
-    """Stands where MLflow's evaluation expects a progress bar."""
+@dataclass(kw_only=True, slots=True)
+class _Taken:
+    """What has come of a version: its traces, how many of them failed, and how often MLflow was asked to judge."""
 
-    def __init__(self, advance: Callable[[int], None]) -> None:
-        self._advance = advance
-        self._done = 0
-        self.bar_format = ""
+    traces: list[str] = field(default_factory=list)
+    failed: int = 0
+    calls: int = 0
+    looked_at: int = 0
+    so_far: EvaluatedRun | None = None
 
-    def update(self, rows: int = 1) -> None:
-        self._done += rows
-        self._advance(self._done)
 
-    def refresh(self) -> None:
-        """Nothing is drawn here."""
-
-    def close(self) -> None:
-        """Nothing was opened."""
+def _own_unit(score: float, rules: ValueRules) -> float:
+    """A score in 0..1 as the number that the scorer would have given."""
+    if rules.limits is None:
+        return score
+    low, high = rules.limits
+    return low + (high - low) * (1 - score if rules.better == "lower" else score)
 
 
 def _own_streams() -> tuple[BinaryIO, BinaryIO]:
@@ -208,8 +255,12 @@ def _serve(messages: Iterable[dict[str, Any]], say: Say) -> None:
             elif evaluation is None:
                 raise ValueError("the task comes first")
             elif "answers" in message:
-                answers = [Answer.from_dict(each) for each in message["answers"]]
-                say({"run": evaluation.take(message["version"], answers)})
+                evaluation.take(message["version"], [Answer.from_dict(each) for each in message["answers"]])
+                say({"judged": message["version"]})
+            elif "look" in message:
+                say({"settled": evaluation.settled(message["look"])})
+            elif "finish" in message:
+                say({"run": evaluation.finish(message["finish"])})
             elif "unavailable" in message:
                 evaluation.abandon(message["version"], message["unavailable"])
             elif "compare" in message:

@@ -1,18 +1,27 @@
 """A comparison as files: JSON for programs, CSV for spreadsheets, an HTML page for people."""
 
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from monitor.evaluation.comparison import Comparison, comparison_json
+from monitor.evaluation.chart import difference_chart
+from monitor.evaluation.comparison import Comparison
+from monitor.evaluation.comparison_json import comparison_json
+from monitor.evaluation.text_diff import marked
+from monitor.evaluation.words import cut, pretty, remarks, signed
+
+ROWS_SHOWN = 50
+OUTPUT_CHARS = 20_000
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _COLUMNS = (
     "scorer", "baseline", "candidate", "difference", "ci_low", "ci_high", "p_value", "p_exact", "p_adjusted",
     "pass_to_fail", "fail_to_pass", "n_paired", "errors_baseline", "errors_candidate", "verdict", "rows_needed", "note",
+    "measure", "pass_rate_baseline", "pass_rate_candidate", "self_agreement", "evidence", "evidence_needed",
 )  # fmt: skip
 
 
@@ -29,10 +38,11 @@ def metrics_frame(comparison: Comparison) -> pd.DataFrame:
     """One line for each scorer; what is not defined is empty."""
     lines = []
     for metric in comparison_json(comparison)["metrics"]:
-        errors = metric.pop("errors")
-        lines.append(
-            {"note": None, **metric, "errors_baseline": errors["baseline"], "errors_candidate": errors["candidate"]}
-        )
+        errors, rates = metric.pop("errors"), metric.pop("pass_rates", {})
+        line = {**dict.fromkeys(_COLUMNS), **metric}
+        line |= {f"errors_{version}": count for version, count in errors.items()}
+        line |= {f"pass_rate_{version}": rate for version, rate in rates.items()}
+        lines.append(line)
     frame = pd.DataFrame(lines, columns=list(_COLUMNS))
     # Whole numbers stay whole beside empty cells.
     return frame.astype({"rows_needed": "Int64"})
@@ -43,22 +53,34 @@ def comparison_page(comparison: Comparison) -> str:
     environment = Environment(
         loader=FileSystemLoader(_TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
-    environment.filters |= {"rate": _rate, "signed": signed, "p": _p, "pretty": pretty}
+    environment.filters |= {"rate": _rate, "signed": signed, "p": _p, "pretty": pretty, "evidence": _evidence}
+    value = comparison_json(comparison)
     return environment.get_template("comparison.html").render(
-        comparison=comparison, value=comparison_json(comparison), too_few=comparison.rows < comparison.rows_to_decide
+        value=value,
+        chart=difference_chart(value["metrics"]),
+        remarks=remarks(value),
+        changes=[
+            ("From pass to fail", "pass", "fail", *_side_by_side(value["pass_to_fail"])),
+            ("From fail to pass", "fail", "pass", *_side_by_side(value["fail_to_pass"])),
+        ],
     )
 
 
-def signed(value: float | None) -> str:
-    """A difference with its sign and three digits; an en dash where there is none."""
-    return "–" if value is None else f"{value:+.3f}"  # noqa: RUF001 - the typographic sign for 'none'
-
-
-def pretty(value: Any) -> str:
-    """A JSON value for people: text as it is, an object with one text in it as that text."""
-    if isinstance(value, dict) and len(value) == 1:
-        (value,) = value.values()
-    return value if isinstance(value, str) else json.dumps(value, indent=2, ensure_ascii=False, default=str)
+def _side_by_side(rows: Sequence[Mapping[str, Any]]) -> tuple[list[dict[str, Any]], int]:
+    """The first rows with both outputs in pieces, marked where they differ; and how many rows there are."""
+    shown = []
+    for row in rows[:ROWS_SHOWN]:
+        texts = [cut(pretty(row[side]["outputs"]), OUTPUT_CHARS) for side in ("baseline", "candidate")]
+        before, after = marked(*texts)
+        shown.append(
+            {
+                "scorer": row["scorer"],
+                "inputs": row["inputs"] if isinstance(row["inputs"], Mapping) else {"inputs": row["inputs"]},
+                "baseline": {**row["baseline"], "pieces": before},
+                "candidate": {**row["candidate"], "pieces": after},
+            }
+        )
+    return shown, len(rows)
 
 
 def _rate(value: float | None) -> str:
@@ -69,3 +91,7 @@ def _p(value: float | None) -> str:
     if value is None:
         return "–"  # noqa: RUF001
     return "< .001" if value < 0.001 else f"{value:.3f}"  # noqa: PLR2004 - as p-values are printed
+
+
+def _evidence(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3g}"  # noqa: RUF001

@@ -96,7 +96,19 @@ class EvaluationSettings(BaseModel):
     baseline: str = Field(description="The version that the others are compared with.")
     versions: dict[str, VersionSettings] = Field(min_length=1, description="Versions by name, the baseline included.")
     margin: Annotated[float, Field(gt=0, lt=1)] = Field(
-        default=0.05, description="Largest difference of pass rates that does not matter."
+        default=0.05, description="Largest difference of pass rates, or of mean scores, that does not matter."
+    )
+    repeats: Annotated[int, Field(ge=1, le=20)] = Field(
+        default=1,
+        description="Times that each answer is judged, against the judge's noise; judging costs that much more.",
+    )
+    early_stop: bool = Field(
+        default=False,
+        description="Run the rows in random order and stop a candidate when a regression is proved, or something of "
+        "every scorer; a test that may be looked at any time decides then, and needs more rows than a fixed number.",
+    )
+    batch_rows: Annotated[int, Field(ge=1)] = Field(
+        default=25, description="Rows run between two looks, with early_stop."
     )
     timeout: Duration = Field(default=timedelta(hours=2), description="Longest time for a whole evaluation.")
 

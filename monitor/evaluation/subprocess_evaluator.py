@@ -4,6 +4,7 @@ import os
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from datetime import timedelta
 from time import monotonic
 from typing import Any
@@ -23,6 +24,7 @@ from monitor.evaluation.evaluator import (
 )
 from monitor.evaluation.evaluator_task import EvaluatorTask
 from monitor.evaluation.http_candidate import HttpCandidate
+from monitor.evaluation.row_order import batches
 from monitor.evaluation.settings import VersionSettings
 from monitor.settings import MlflowSettings
 from scorers.settings import JudgeSettings
@@ -139,53 +141,100 @@ class _Evaluation:
         self._child = evaluator.start_child(request)
         self._messages = self._child.messages(evaluator.deadline())
         self._kept: deque[dict[str, Any]] = deque()
+        self._candidates: dict[str, Candidate] = {}
+        self._run_ids: dict[str, str] = {}
+        self._answered = dict.fromkeys(request.versions, 0)
         self._unavailable: dict[str, str] = {}
 
     def run(self) -> EvaluationResult:
         request = self._request
         self._progress(EvaluationProgress(stage="starting"))
-        started: dict[str, Candidate] = {}
+        order = sorted(request.versions, key=lambda version: version != request.baseline)
         try:
-            order = sorted(request.versions, key=lambda version: version != request.baseline)
-            started[order[0]] = self._evaluator.start_candidate(order[0], request.versions[order[0]])
-            run_ids: dict[str, str] = self._wait_for("frozen")
-            runs: dict[str, VersionRun] = {}
-            asked: list[str] = []
-            for version, following in zip(order, [*order[1:], None], strict=True):
-                if following is not None:
-                    # The next one imports while this one answers.
-                    settings = request.versions[following]
-                    started[following] = self._evaluator.start_candidate(following, settings)
-                answers = self._answers(version, started[version], run_ids[version])
-                started.pop(version).close()
-                if answers is not None:
-                    # It is judged while the next version answers.
-                    self._child.send({"version": version, "answers": [answer.to_dict() for answer in answers]})
-                    asked.append(version)
+            self._candidate(order[0])
+            self._run_ids = self._wait_for("frozen")
+            if request.stops_early:
+                self._run_until_settled(order)
+            else:
+                self._answer_in_turn(order, list(range(len(request.rows))), keep=False)
+            asked = [version for version in order if version not in self._unavailable]
             for version in asked:
-                runs[version] = VersionRun(**self._wait_for("run"))
+                self._child.send({"finish": version})
+            runs = {version: VersionRun(**self._wait_for("run")) for version in asked}
             self._child.send({"compare": True})
             comparisons = self._wait_for("comparisons")
             usage = {model: ModelUsage(**used) for model, used in self._wait_for("usage").items()}
         finally:
-            for candidate in started.values():
-                candidate.close()
+            for version in list(self._candidates):
+                self._close(version)
             self._child.close(_GRACE_S)
         self._progress(EvaluationProgress(stage="finished"))
         return EvaluationResult(
             id=request.id, runs=runs, comparisons=comparisons, unavailable=self._unavailable, usage=usage
         )
 
-    def _answers(self, version: str, candidate: Candidate, run_id: str) -> list[Answer] | None:
+    def _run_until_settled(self, order: list[str]) -> None:
+        """Batch by batch, each judged before the next, with the candidates that are not settled yet."""
+        request = self._request
+        live = order
+        rows = batches(request.rows, request.digest, request.batch_rows)
+        for number, batch in enumerate(rows, start=1):
+            live = self._answer_in_turn(live, batch, keep=True)
+            for _ in live:
+                self._wait_for("judged")
+            if number < len(rows):
+                self._child.send({"look": [version for version in live if version != request.baseline]})
+                settled = self._wait_for("settled")
+                for version in settled:
+                    self._close(version)
+                live = [version for version in live if version not in settled]
+            if live == [request.baseline]:
+                return
+
+    def _answer_in_turn(self, versions: list[str], rows: list[int], *, keep: bool) -> list[str]:
+        """Have the versions answer these rows, each while the one before is judged; returns those that did.
+
+        Args:
+            versions: the baseline is the first.
+            rows: indices of the request's rows.
+            keep: whether the versions are asked again.
+        """
+        asked = []
+        for version, following in zip(versions, [*versions[1:], None], strict=True):
+            if following is not None:
+                # The next one imports while this one answers.
+                self._candidate(following)
+            answers = self._answers(version, rows)
+            if answers is not None:
+                # It is judged while the next version answers.
+                self._child.send({"version": version, "answers": [answer.to_dict() for answer in answers]})
+                asked.append(version)
+            if answers is None or not keep:
+                self._close(version)
+        return asked
+
+    def _candidate(self, version: str) -> Candidate:
+        if version not in self._candidates:
+            settings = self._request.versions[version]
+            self._candidates[version] = self._evaluator.start_candidate(version, settings)
+        return self._candidates[version]
+
+    def _close(self, version: str) -> None:
+        candidate = self._candidates.pop(version, None)
+        if candidate is not None:
+            candidate.close()
+
+    def _answers(self, version: str, indices: list[int]) -> list[Answer] | None:
+        """The version's answers to these rows; None if it cannot be run, which the evaluator's process is told."""
         rows = self._request.rows
         answers: list[Answer] = []
-        self._progress(EvaluationProgress(stage="answered", version=version, done=0, total=len(rows)))
+        before = self._answered[version]
+        self._progress(EvaluationProgress(stage="answered", version=version, done=before, total=len(rows)))
         try:
-            for answer in candidate.answer(rows, run_id):
-                answers.append(answer)
-                self._progress(
-                    EvaluationProgress(stage="answered", version=version, done=len(answers), total=len(rows))
-                )
+            for answer in self._candidate(version).answer([rows[index] for index in indices], self._run_ids[version]):
+                answers.append(replace(answer, row=indices[answer.row]))
+                done = self._answered[version] = before + len(answers)
+                self._progress(EvaluationProgress(stage="answered", version=version, done=done, total=len(rows)))
                 self._kept.extend(message for message in self._child.waiting() if not self._shown(message))
         except CandidateUnavailable as error:
             if self._evaluator.cancelled:

@@ -22,6 +22,7 @@ from monitor.ledger.positions import Positions
 from monitor.ledger.replicas import Replicas
 from monitor.ledger.retention import Retention
 from monitor.ledger.revisions import OURS, Revisions
+from monitor.ledger.series import Series
 from monitor.ledger.settings import LedgerSettings, MigrationMode
 from monitor.ledger.spend import Spend
 
@@ -43,6 +44,7 @@ class Ledger:
     deliveries: Deliveries
     jobs: Jobs
     figures: Figures
+    series: Series
     spend: Spend
     replicas: Replicas
     retention: Retention
@@ -105,6 +107,7 @@ def open_ledger(
         deliveries=Deliveries(database),
         jobs=Jobs(database),
         figures=Figures(database),
+        series=Series(database),
         spend=Spend(database),
         replicas=Replicas(database, revisions.head),
         retention=Retention(database),

@@ -130,6 +130,20 @@ class Members:
                     .values(record_id=record_ids[digest], reconciled_revision=revisions[digest])
                 )
 
+    def newest_ms(self, dataset: str) -> int | None:
+        """When the newest trace of the dataset's active rows came, None without rows.
+
+        Raises:
+            LedgerUnavailable: the database does not answer.
+        """
+        row = members.c
+        with self.database.read() as connection:
+            return connection.execute(
+                select(func.max(row.event_time_ms)).where(
+                    row.dataset == dataset, row.state == literal_column("'active'")
+                )
+            ).scalar()
+
     def count(self, dataset: str) -> int:
         """How many rows belong to the dataset.
 

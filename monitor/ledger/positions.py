@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, func, literal_column, select, update
+from sqlalchemy import Connection, bindparam, func, literal_column, select, update
 
 from monitor.ledger.database import Database, add_counts, insert_once
 from monitor.ledger.rows import Accounted, Mismatch, PositionRow
@@ -109,6 +109,27 @@ class Positions:
                 .where(positions.c.topic == topic, positions.c.partition == partition)
                 .values(next_offset=at)
             )
+
+    def note_lag(self, lag: Mapping[tuple[str, int], int], now_ms: int) -> None:
+        """Note how far the stream is ahead of each partition's reader.
+
+        Raises:
+            LedgerUnavailable: the database does not answer.
+        """
+        if not lag:
+            return
+        row = positions.c
+        statement = (
+            update(positions)
+            .where(row.topic == bindparam("of_topic"), row.partition == bindparam("of_partition"))
+            .values(lag=bindparam("behind"), lag_seen_ms=now_ms)
+        )
+        rows = [
+            {"of_topic": topic, "of_partition": partition, "behind": behind}
+            for (topic, partition), behind in sorted(lag.items())
+        ]
+        with self.database.write() as connection:
+            connection.execute(statement, rows)
 
     def all(self) -> list[PositionRow]:
         """Every partition that was ever opened, by topic and number.

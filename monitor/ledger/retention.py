@@ -19,6 +19,7 @@ from monitor.ledger.lease import guard
 from monitor.ledger.rows import LeaseToken
 from monitor.ledger.schema import (
     alerts,
+    blocks,
     budget_calls,
     budget_demand,
     budget_factors,
@@ -74,6 +75,7 @@ class Retention:
         minute = _before(now_ms, settings.counters) // _MINUTE_MS
         _prune_traces(batches, trace_ms, _before(now_ms, 2 * settings.traces))
         batches.delete(verdicts, verdicts.c.event_time_ms < verdict_ms, verdicts.c.published == literal_column("1"))
+        batches.delete(blocks, blocks.c.block < verdict_ms)
         # Reconciled: MLflow's dataset does not hold them any more.
         batches.delete(
             members,

@@ -134,13 +134,18 @@ class Mismatch:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PositionRow:
-    """The watermark of one partition and what passed it. `lost` counts offsets that retention deleted unread."""
+    """The watermark of one partition and what passed it. `lost` counts offsets that retention deleted unread.
+
+    `lag` is how many events the stream was ahead when the partition's owner last looked, None where nobody has.
+    """
 
     topic: str
     partition: int
     next_offset: int
     received: int
     lost: int
+    lag: int | None = None
+    lag_seen_ms: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -319,3 +324,60 @@ class SpendRow:
     purpose: str
     calls: int
     microdollars: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OpenVerdict:
+    """Of a verdict row what its series take in."""
+
+    trace_id: str
+    scorer: str
+    scorer_version: str
+    label: Label
+    value: float | None
+    probability: float
+    segments: Mapping[str, str]
+    app_version: str | None
+    session_id: str | None
+    event_time_ms: int
+
+    @property
+    def segment_names(self) -> list[str]:
+        """The segments beside `all`, written key=value."""
+        return [f"{key}={value}" for key, value in self.segments.items()]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class JudgedVerdict(OpenVerdict):
+    """A verdict with the time at which it was given."""
+
+    judged_at_ms: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TracedVerdict(OpenVerdict):
+    """A verdict with its rationale and what its trace was about; None where the trace is forgotten."""
+
+    rationale: str | None
+    inputs_digest: str | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SeriesRow:
+    """One series. Blocks are named by their first ms of event time; `state` is the sequential test's own."""
+
+    scorer: str
+    segment: str
+    scorer_version: str
+    first_block: int
+    last_block: int
+    state: Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ClockRow:
+    """The clock of deposits: up to which block it has run, how many series share it since, and its reading in hours."""
+
+    block: int
+    live: int
+    shares: float

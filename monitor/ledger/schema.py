@@ -152,6 +152,9 @@ positions = Table(
     Column("next_offset", BigInteger, nullable=False),
     Column("received", BigInteger, nullable=False, server_default="0"),
     Column("lost", BigInteger, nullable=False, server_default="0"),
+    # How far the stream was ahead when its owner last looked.
+    Column("lag", BigInteger),
+    Column("lag_seen_ms", BigInteger),
 )
 
 # A row a partition, so that replicas never wait for each other's counts.

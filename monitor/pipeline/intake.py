@@ -1,7 +1,7 @@
 """The loop: polls the stream, hands events to workers, and lets each partition's watermark follow what is done."""
 
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from structlog.typing import FilteringBoundLogger
@@ -67,6 +67,8 @@ class IntakeLoop:
         scorers: tuple[str, ...],
         dead_letters: DeadLetterSettings | None = None,
     ) -> None:
+        self.lag: Mapping[tuple[str, int], int] = {}
+        """How many events the stream was ahead of each partition's reader at the last look."""
         self._parts = parts
         self._settings = settings
         self._marks = Watermarks(parts.source, parts.positions, parts.log)
@@ -286,7 +288,8 @@ class IntakeLoop:
 
     def _show_lag(self) -> None:
         lag = self._parts.source.lag()
-        self._parts.metrics.lag({(topic, partition): behind for (topic, partition), behind in lag.items()})
+        self.lag = {(topic, partition): behind for (topic, partition), behind in lag.items()}
+        self._parts.metrics.lag(self.lag)
 
     def _probe(self) -> None:
         try:

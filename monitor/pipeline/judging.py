@@ -1,7 +1,6 @@
 """One scorer on one trace: the judge call, the verdict row, and when to give up."""
 
 import contextlib
-import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -13,31 +12,12 @@ from monitor.errors import ServiceUnavailable
 from monitor.ledger.intake import Intake
 from monitor.ledger.rows import DecisionRow, TraceRow, VerdictRow
 from monitor.metrics import ProcessMetrics
+from monitor.pipeline.blame import Failures, JudgeRecord
 from monitor.pipeline.patience import Patience
 from monitor.spending import Reservation, SpendExhausted, Spending, Usage
 from scorers.errors import JudgeUnavailable
 from scorers.suite import ScoreOutcome, ScorerSuite, assessment_id
 from scorers.values import Verdict
-
-_TRIES = 5
-# What may be one trace's doing. That the endpoint has no room, or refuses the key, is nobody's.
-_MAY_BE_THE_TRACE = frozenset({"unreachable", "garbled"})
-
-
-class _JudgeRecord:
-    """How many calls of each scorer's judge were answered, so that a trace's fault is told from the judge's."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._answered: dict[str, int] = {}
-
-    def answered(self, scorer: str) -> int:
-        with self._lock:
-            return self._answered.get(scorer, 0)
-
-    def note(self, scorer: str) -> None:
-        with self._lock:
-            self._answered[scorer] = self._answered.get(scorer, 0) + 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +35,7 @@ class Judging:
     clock: Clock
     spending: Spending
     canary: Callable[[], None]
-    record: _JudgeRecord = field(default_factory=_JudgeRecord)
+    record: JudgeRecord = field(default_factory=JudgeRecord)
 
     def judge(self, trace: Trace, row: TraceRow, decision: DecisionRow) -> None:
         """Judge and record; the first verdict of a (trace, scorer) stands, so that a second one counts nowhere.
@@ -92,14 +72,14 @@ class Judging:
     def _score(self, scorer: str, trace: Trace) -> ScoreOutcome:
         if self.suite[scorer].kind == "code" and (outcome := self._score_by_code(scorer, trace)) is not None:
             return outcome
-        failures = _Failures(self.record, scorer, lambda: self._canary_answers(scorer))
+        failures = Failures(self.record, scorer, lambda: self._canary_answers(scorer))
         try:
             outcome = self.patience.call("judge", lambda: self._ask(scorer, trace), until=failures.is_the_trace)
         except JudgeUnavailable as outage:
             if not failures.given_up:
                 raise
             return self.suite.give_up(scorer, trace, outage)
-        self.record.note(scorer)
+        self.record.note(scorer, failures.own)
         return outcome
 
     def _ask(self, scorer: str, trace: Trace) -> ScoreOutcome:
@@ -142,33 +122,6 @@ class Judging:
             return self.suite.score(scorer, trace)
         except JudgeUnavailable:
             return None  # its code asks the judge after all: then it waits like any other
-
-
-class _Failures:
-    """Counts the failures of one trace that are its own: the judge answered for others, or answers the canary."""
-
-    def __init__(self, record: _JudgeRecord, scorer: str, canary_answers: Callable[[], bool]) -> None:
-        self._record = record
-        self._scorer = scorer
-        self._canary_answers = canary_answers
-        self._seen = record.answered(scorer)
-        self._tries = 0
-        self._own = 0
-
-    @property
-    def given_up(self) -> bool:
-        return self._own >= _TRIES
-
-    def is_the_trace(self, error: BaseException | None) -> bool:
-        """Whether, after this failure, the trace is to blame."""
-        if not isinstance(error, JudgeUnavailable) or error.kind not in _MAY_BE_THE_TRACE:
-            return False
-        self._tries += 1
-        answered = self._record.answered(self._scorer)
-        others, self._seen = answered > self._seen, answered
-        # Every worker may hold such a trace, so that nobody else is there to be answered.
-        self._own += others or (self._tries >= _TRIES and self._canary_answers())
-        return self.given_up
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

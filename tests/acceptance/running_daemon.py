@@ -13,6 +13,7 @@ import structlog
 from monitor.clock import Clock, SystemClock
 from monitor.config import Config
 from monitor.daemon.life import Daemon
+from tests.judges_of_the_process import undone_afterwards
 
 _PATIENCE_S = 60.0
 
@@ -57,6 +58,11 @@ def eventually(
 @contextmanager
 def running(config: Config, clock: Clock | None = None) -> Iterator[RunningDaemon]:
     """Run the daemon until the block ends; an error of the daemon is the block's. The clock is the machine's own."""
+    with undone_afterwards():
+        yield from _running(config, clock)
+
+
+def _running(config: Config, clock: Clock | None) -> Iterator[RunningDaemon]:
     stop = threading.Event()
     addresses: list[str] = []
     started = threading.Event()

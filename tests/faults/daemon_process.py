@@ -25,10 +25,12 @@ class DaemonProcess:
         self._file.write_text(yaml.safe_dump(dict(document)))
         self._log = folder / f"{name}.log"
         self._process: subprocess.Popen[bytes] | None = None
+        self._lives_before = 0
 
     def start(self) -> None:
         """Start it; it need not be ready when this returns."""
         assert not self.running
+        self._lives_before = len(self.log) if self._log.exists() else 0
         with self._log.open("ab") as log:
             command = [sys.executable, "-m", "monitor", "run", "-c", str(self._file)]
             self._process = subprocess.Popen(command, stdout=log, stderr=log, env=dict(os.environ))
@@ -37,6 +39,11 @@ class DaemonProcess:
     def running(self) -> bool:
         """Whether it runs, frozen or not."""
         return self._process is not None and self._process.poll() is None
+
+    @property
+    def hears(self) -> bool:
+        """Whether it has come so far that a signal is not the death of a process that still imports."""
+        return self.running and "http port answers" in self.log[self._lives_before :]
 
     @property
     def pid(self) -> int:

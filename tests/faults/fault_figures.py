@@ -48,7 +48,7 @@ class FaultFigures:
         """Print the line.
 
         Raises:
-            AssertionError: something was lost or doubled.
+            AssertionError: something was lost or doubled, or has an effect that the judge was not asked for.
         """
         repeated = "-" if self.repeated is None else self.repeated
         words = [
@@ -58,3 +58,4 @@ class FaultFigures:
         ]
         print(*words)
         assert (self.lost, self.doubled) == (0, 0), " ".join(words)
+        assert self.repeated is None or self.repeated >= 0, " ".join(words)

@@ -11,7 +11,7 @@ from monitor.demo.scripted_endpoint import ScriptedEndpoint
 from monitor.ledger.ledger import Ledger
 from tests.acceptance.running_daemon import eventually
 from tests.faults.fault_figures import FaultFigures
-from tests.faults.trial import SCORERS, assessments_of
+from tests.faults.trial import SCORERS, assessments_of, errors_of
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -62,6 +62,7 @@ class Reckoning:
         for row in self.ledger.figures.verdict_counts():
             verdicts[row.scorer] += row.count if row.segment == "all" else 0
         assert verdicts == dict.fromkeys(SCORERS, len(trace_ids))
+        assert errors_of(self.ledger) == 0
         prefix = next(iter(trace_ids)).rpartition("-")[0]
         return FaultFigures.of(
             trace_ids,

@@ -89,7 +89,7 @@ def test_a_daemon_told_to_stop_at_random_instants_of_a_load(
         for instant in sorted(random.Random(6).sample(range(5, events - 40), stops)):
             daemon.start()
             eventually(
-                lambda instant=instant: reckoning.received() >= instant,
+                lambda instant=instant: daemon.hears and reckoning.received() >= instant,
                 f"{instant} events past the watermark",
                 while_true=lambda: daemon.running,
             )
@@ -165,6 +165,7 @@ def test_replicas_that_come_and_go_all_the_time(
             if not replica.running:
                 replica.start()
         figures = reckoning.settle(load.trace_ids, while_true=lambda: all(each.running for each in replicas))
+        eventually(lambda: all(replica.hears for replica in replicas), "all of them have come up")
         assert [replica.terminate() for replica in replicas] == [0, 0, 0]
     ledger.close()
     figures.report(changes=changes, kills=kills)

@@ -123,5 +123,7 @@ def test_a_service_that_fails_costs_nothing_but_time(stage: Stage, service: str,
 def doing(proxy: TcpProxy, fault: str) -> Iterator[None]:
     """The fault for as long as the block takes."""
     FAULTS[fault](proxy)
-    yield
-    proxy.pass_on()
+    try:
+        yield
+    finally:
+        proxy.pass_on()

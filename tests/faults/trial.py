@@ -137,6 +137,7 @@ class Trial:
         assert self.ledger.positions.mismatches() == []
         outcomes = {(row.scorer, row.outcome): row.count for row in self.ledger.positions.accounted()}
         assert outcomes == {(scorer, "scored"): before + load.sent for scorer in SCORERS}
+        assert errors_of(self.ledger) == 0
         return FaultFigures.of(
             load.trace_ids,
             assessments_of(self.mlflow_uri, self.app, prefix),
@@ -144,6 +145,11 @@ class Trial:
             judge_calls=self.judge.calls["judge"] - judged_before,
             recovered_s=recovered_s,
         )
+
+
+def errors_of(ledger: Ledger) -> int:
+    """Error verdicts: a scorer that a fault kept from its answer would be counted as scored all the same."""
+    return sum(row.count for row in ledger.figures.verdict_counts() if row.segment == "all" and row.label == "error")
 
 
 def assessments_of(mlflow_uri: str, experiment: str, prefix: str) -> Counter[tuple[str, str]]:

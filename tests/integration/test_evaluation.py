@@ -22,7 +22,7 @@ SECRET = "parents-secret-9b1f"
 JUDGE_KEY = "judges-secret-77aa"
 
 APPS = """
-import os, sys, subprocess, time, pathlib
+import collections, os, sys, subprocess, time, pathlib
 import mlflow
 from mlflow.entities import Document
 
@@ -68,8 +68,25 @@ def settled(q):
     mlflow.set_experiment("of-my-own")
     return {"text": q}
 
+def sorry(q):
+    return {"text": "sorry " + q}
+
+def counted(q):
+    return {"text": "hello " + q, "process": os.getpid()}
+
 def greets(outputs):
     return outputs["text"].startswith("hello")
+
+calls = collections.Counter()
+
+def wavers(inputs):
+    calls[inputs["q"]] += 1
+    if inputs["q"] == "3" and calls["3"] % 2:
+        raise RuntimeError("cannot look now")
+    return inputs["q"] != "5" or calls["5"] % 2 == 0
+
+def depth(outputs):
+    return 9 if outputs["text"].startswith("hello") else 0
 
 def squeamish(inputs):
     if inputs["q"] == "two":
@@ -320,7 +337,8 @@ def test_stored_traces_look_as_in_production(evaluated, store_uri):
 
 def test_the_stored_runs_compare_to_the_same_object(evaluated, store_uri):
     """`compare` reads from MLflow what the evaluation said."""
-    from monitor.evaluation.comparison import compare_runs, comparison_json
+    from monitor.evaluation.comparison import compare_runs
+    from monitor.evaluation.comparison_json import comparison_json
     from monitor.evaluation.mlflow_runs import load_run
 
     result, _ = evaluated
@@ -337,6 +355,104 @@ def test_progress_counts_rows_to_the_end(evaluated):
             done = [event.done for event in events if (event.stage, event.version) == (stage, version)]
             assert done == sorted(done)
             assert done[-1] == len(QUESTIONS)
+
+
+@pytest.fixture(scope="module")
+def stopped(store_uri, endpoint):
+    """Twenty rows in batches of ten, each answer judged twice: a version that fails, and one like the baseline."""
+    one_worker = {"function": "evaluated_apps:counted", "concurrency": 1}
+    versions = {
+        "v1": VersionSettings(**one_worker),
+        "v2": VersionSettings(function="evaluated_apps:sorry"),
+        "v3": VersionSettings(url=f"{endpoint}/answer"),
+    }
+    scorers = (
+        ScorerSettings(name="greets", use="evaluated_apps:greets"),
+        ScorerSettings(name="wavers", use="evaluated_apps:wavers"),
+        ScorerSettings(name="depth", use="evaluated_apps:depth", limits=(0, 10), pass_at=5),
+    )
+    request = make_request(
+        versions,
+        [str(index) for index in range(20)],
+        scorers=scorers,
+        repeats=2,
+        early_stop=True,
+        batch_rows=10,
+    )
+    events = []
+    evaluator = SubprocessEvaluator(tracking_uri=store_uri, experiment="stopped", timeout=timedelta(minutes=3))
+    return evaluator.evaluate(request, events.append), events
+
+
+def test_a_settled_candidate_is_asked_no_further_while_the_others_go_on(stopped):
+    """The failing version stops after one batch; the other one runs all rows, and is decided by evidence as well."""
+    result, events = stopped
+    bad, like = result.comparisons["v2"], result.comparisons["v3"]
+    assert {metric["scorer"]: metric["verdict"] for metric in bad["metrics"]} == {
+        "greets": "regressed", "wavers": "inconclusive", "depth": "regressed",
+    }  # fmt: skip
+    told = {key: bad["early_stop"][key] for key in ("stopped", "rows", "planned", "answers_saved")}
+    assert told == {"stopped": True, "rows": 10, "planned": 20, "answers_saved": 10}
+    assert (like["early_stop"]["stopped"], like["dataset"]["rows"], like["regressed"]) == (False, 20, False)
+    assert "removed" not in bad
+    answered = {version: max(event.done for event in events if event.version == version) for version in result.runs}
+    assert answered == {"v1": 20, "v2": 10, "v3": 20}
+
+
+def test_a_graded_scorers_means_are_compared(stopped):
+    """0.9 against 0 on ten rows, and every row turned from pass to fail."""
+    result, _ = stopped
+    depth = _metric(result, "v2", "depth")
+    assert (depth["measure"], depth["n_paired"], depth["pass_to_fail"]) == ("mean_score", 10, 10)
+    assert (depth["baseline"], depth["candidate"], depth["difference"]) == pytest.approx((0.9, 0, -0.9))
+
+
+def test_each_repeat_is_kept_and_the_scorers_agreement_with_itself_told(stopped, store_uri):
+    """Two marked feedbacks a scorer, expectations once; the row that wavers is half a pass."""
+    from mlflow.tracking import MlflowClient
+
+    result, _ = stopped
+    wavers = _metric(result, "v3", "wavers")
+    assert result.comparisons["v3"]["repeats"] == 2
+    assert wavers["self_agreement"] == pytest.approx(36 / 38)
+    assert (wavers["errors"], wavers["n_paired"]) == ({"baseline": 0, "candidate": 0}, 20)
+    assert wavers["repeat_errors"] == {"baseline": 1, "candidate": 1}
+    assert wavers["candidate"] == pytest.approx(19.5 / 20)
+    assert _metric(result, "v3", "greets")["self_agreement"] == 1
+    client = MlflowClient(store_uri)
+    run = client.get_run(result.runs["v3"].run_id)
+    assert run.data.metrics["wavers/mean"] == pytest.approx(19.5 / 20)
+    assert run.data.metrics["depth/mean"] == pytest.approx(9)
+    traces = client.search_traces(locations=[run.info.experiment_id], run_id=run.info.run_id, max_results=50)
+    assert len(traces) == 20
+    for trace in traces:
+        said = [each for each in trace.info.assessments if each.name == "greets"]
+        assert sorted(each.metadata["tracewatch.repeat"] for each in said) == ["0", "1"]
+        assert sum(each.name == "expected_response" for each in trace.info.assessments) == 1
+
+
+def test_a_version_keeps_its_process_from_batch_to_batch(stopped, store_uri):
+    """One worker has answered the rows of both batches: nothing was imported twice."""
+    from monitor.evaluation.mlflow_runs import load_run
+
+    result, _ = stopped
+    rows = load_run(result.runs["v1"].run_id, store_uri).rows
+    assert len(rows) == 20
+    assert len({row.outputs["process"] for row in rows}) == 1
+
+
+def test_runs_that_stopped_early_compare_to_the_same_object(stopped, store_uri):
+    """Whoever compares them later goes by the evidence too, in the same order of rows."""
+    from monitor.evaluation.comparison import compare_runs
+    from monitor.evaluation.comparison_json import comparison_json
+    from monitor.evaluation.mlflow_runs import load_run
+
+    result, _ = stopped
+    runs = {version: load_run(result.runs[version].run_id, store_uri) for version in result.runs}
+    for version in ("v2", "v3"):
+        again = comparison_json(compare_runs(runs["v1"], runs[version], margin=0.05))
+        assert again["metrics"] == result.comparisons[version]["metrics"]
+        assert again["early_stop"] == result.comparisons[version]["early_stop"]
 
 
 @pytest.mark.usefixtures("folder")
@@ -450,7 +566,8 @@ def test_runs_that_anybody_made_compare_and_missing_ones_are_named(store_uri):
     import mlflow
     from mlflow.genai.scorers import scorer
 
-    from monitor.evaluation.comparison import compare_runs, comparison_json
+    from monitor.evaluation.comparison import compare_runs
+    from monitor.evaluation.comparison_json import comparison_json
     from monitor.evaluation.mlflow_runs import load_run
 
     @scorer

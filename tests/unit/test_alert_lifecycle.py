@@ -9,7 +9,13 @@ from monitor.alerts.alert import Alert, Finding, alert_id, next_alert
 
 HOLD_MS = 300
 BAD = Finding(
-    kind="production_regression", scorer="safety", segment="all", severity="page", bad=True, details={"pass_rate": 0.5}
+    kind="production_regression",
+    scorer="safety",
+    segment="all",
+    severity="page",
+    bad=True,
+    details={"pass_rate": 0.5},
+    hold_ms=HOLD_MS,
 )
 GOOD = replace(BAD, bad=False, details={"pass_rate": 0.99})
 UNKNOWN = replace(BAD, bad=None, details={})
@@ -20,7 +26,7 @@ def looked(*looks: tuple[Finding, int]) -> Alert | None:
     alert: Alert | None = None
     for finding, now_ms in looks:
         current = None if alert is not None and alert.state == "resolved" else alert
-        alert = next_alert(current, finding, now_ms=now_ms, hold_ms=HOLD_MS)
+        alert = next_alert(current, finding, now_ms=now_ms)
     return alert
 
 
@@ -42,7 +48,7 @@ def test_a_bad_finding_is_pending_first_and_fires_when_it_has_lasted() -> None:
 
 def test_without_a_hold_the_first_bad_look_fires() -> None:
     """A candidate's regression is decided once and needs no waiting."""
-    alert = next_alert(None, BAD, now_ms=7, hold_ms=0)
+    alert = next_alert(None, replace(BAD, hold_ms=0), now_ms=7)
     assert alert is not None
     assert (alert.state, alert.since_ms, alert.fired_ms) == ("firing", 7, 7)
 
@@ -92,7 +98,7 @@ def test_any_sequence_of_looks_keeps_the_times_in_order(steps: list[tuple[Findin
     for finding, passed_ms in steps:
         now_ms += passed_ms
         current = None if alert is not None and alert.state == "resolved" else alert
-        alert = next_alert(current, finding, now_ms=now_ms, hold_ms=HOLD_MS)
+        alert = next_alert(current, finding, now_ms=now_ms)
         if alert is None:
             continue
         assert (alert.resolved_ms is not None) == (alert.state == "resolved")

@@ -1,28 +1,32 @@
-"""From the ledger's figures to its alert table."""
+"""From what the ledger holds to its alert table."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
 import structlog
 
-from monitor.alerting import Alerting, Watched
+from monitor.alerting import Alerting
 from monitor.alerts.settings import AlertSettings
+from monitor.candidate_findings import CandidateFindings
 from monitor.ledger import LeaseLost
 from monitor.ledger.ledger import Ledger, open_ledger
-from monitor.ledger.rows import EvaluationRow, LeaseToken, VerdictRow
+from monitor.ledger.rows import AlertRow, EvaluationRow, LeaseToken
+from monitor.series.blindness import Sight
+from monitor.series.finder import SeriesFinder
+from monitor.series.watched import WatchedScorer
+from monitor.stats.settings import StatisticsSettings
+from tests.contracts.ledger.ledger_rows import trace
+from tests.unit.series.closing_stage import BEGAN_MS, MINUTE_MS, closing, fill, verdict, watched
 
-NOW_MS = 1_790_000_000_000
-SETTINGS = AlertSettings(min_verdicts=3, pass_rate_for=timedelta(seconds=10))
-WATCHED = [Watched(scorer="safety", target=0.9, severity="page", shadow=False)]
+DAY = timedelta(days=1)
 
 
 @pytest.fixture
-def ledger(tmp_path: Path) -> Iterator[Ledger]:
-    """A fresh ledger on SQLite."""
-    opened = open_ledger(f"sqlite:///{tmp_path / 'ledger.db'}")
+def ledger() -> Iterator[Ledger]:
+    """A fresh ledger in memory."""
+    opened = open_ledger("sqlite://")
     yield opened
     opened.close()
 
@@ -30,92 +34,181 @@ def ledger(tmp_path: Path) -> Iterator[Ledger]:
 @pytest.fixture
 def token(ledger: Ledger) -> LeaseToken:
     """The lease."""
-    taken = ledger.lease.acquire("leader", "me", 60.0, NOW_MS)
+    taken = ledger.lease.acquire("leader", "me", 9e9, BEGAN_MS)
     assert taken is not None
     return taken
 
 
-def verdict(number: int, label: Any, at_ms: int) -> VerdictRow:
-    return VerdictRow(
-        trace_id=f"tr-{number}",
-        scorer="safety",
-        scorer_version="0" * 12,
-        assessment_id=f"a-{number}",
-        label=label,
-        value=float(label == "pass"),
-        feedback={},
-        rationale=None,
-        error=None,
-        probability=1.0,
-        reason="rate",
-        segments={},
-        app_version=None,
-        session_id=None,
-        event_time_ms=at_ms,
-        topic="traces",
-        partition=0,
-        offset=number,
-        judged_at_ms=at_ms,
-        duration_s=0.1,
-        published=True,
+def alerting(ledger: Ledger, *scorers: WatchedScorer, expected: tuple[str, ...] = (), **words: Any) -> Alerting:
+    found = scorers or (watched(),)
+    severities: Mapping[str, Any] = {each.name: "page" for each in found if each.alerting}
+    finders = (
+        SeriesFinder(
+            ledger,
+            found,
+            severities=severities,
+            settings=StatisticsSettings(expected=expected),
+            sight=Sight(min_verdicts=20, quiet_ms=60 * MINUTE_MS, window_ms=1440 * MINUTE_MS),
+            alerts=AlertSettings(),
+            **words,
+        ),
+        CandidateFindings(ledger.evaluations, severities),
     )
+    return Alerting(ledger.alerts, finders, structlog.get_logger())
 
 
-def look(ledger: Ledger, token: LeaseToken, now_ms: int, watched: list[Watched] = WATCHED) -> list[tuple[str, str]]:
-    Alerting(ledger, watched, SETTINGS, structlog.get_logger()).look(token, now_ms)
-    return [(alert.kind, alert.state) for alert in ledger.alerts.open_alerts()]
+def alerts(ledger: Ledger, kind: str) -> list[AlertRow]:
+    return [row for row in ledger.alerts.history(99) if row.kind == kind]
 
 
-def test_a_rate_below_its_target_for_a_while_fires_and_resolves_when_it_recovers(
-    ledger: Ledger, token: LeaseToken
-) -> None:
-    """Pending at first sight, firing after the hold, resolved by a rate at or above the target."""
-    for number in range(3):
-        ledger.intake.record(verdict(number, "fail", NOW_MS))
-    assert look(ledger, token, NOW_MS) == [("production_regression", "pending")]
-    assert look(ledger, token, NOW_MS + 9_999) == [("production_regression", "pending")]
-    assert look(ledger, token, NOW_MS + 10_000) == [("production_regression", "firing")]
-    for number in range(3, 60):
-        ledger.intake.record(verdict(number, "pass", NOW_MS + 11_000))
-    assert look(ledger, token, NOW_MS + 12_000) == []
-    [alert] = ledger.alerts.history(10)
-    assert (alert.state, alert.fired_ms, alert.resolved_ms) == ("resolved", NOW_MS + 10_000, NOW_MS + 12_000)
+def states(ledger: Ledger, kind: str = "production_regression") -> list[tuple[str, str]]:
+    return [(row.segment, row.state) for row in alerts(ledger, kind)]
 
 
-def test_too_few_verdicts_and_old_ones_decide_nothing(ledger: Ledger, token: LeaseToken) -> None:
-    """Nobody is paged for two verdicts, nor for a past that is over."""
-    ledger.intake.record(verdict(1, "fail", NOW_MS))
-    ledger.intake.record(verdict(2, "fail", NOW_MS))
-    assert look(ledger, token, NOW_MS) == []
-    ledger.intake.record(verdict(3, "fail", NOW_MS))
-    assert look(ledger, token, NOW_MS + 2 * 3_600_000) == []
+def test_a_fallen_series_fires_at_once_and_ends_with_its_recovery(ledger: Ledger, token: LeaseToken) -> None:
+    """The test has decided: nothing has to be held for a while, and one good verdict ends nothing."""
+    end_ms = fill(ledger, "f" * 30 + "p" * 400)
+    closer, looker = closing(ledger, max_age=9 * DAY), alerting(ledger)
+    closer.close(token, BEGAN_MS + 40 * MINUTE_MS)
+    looker.look(token, BEGAN_MS + 40 * MINUTE_MS)
+    assert states(ledger) == [("all", "firing")]
+    closer.close(token, BEGAN_MS + 50 * MINUTE_MS)
+    looker.look(token, BEGAN_MS + 50 * MINUTE_MS)
+    assert states(ledger) == [("all", "firing")]
+    closer.close(token, end_ms + 3 * MINUTE_MS)
+    looker.look(token, end_ms + 3 * MINUTE_MS)
+    assert states(ledger) == [("all", "resolved")]
+
+
+def test_the_proof_says_what_a_person_needs(ledger: Ledger, token: LeaseToken) -> None:
+    """Before, after, since when, the guilty version, the slice, and the traces with a good answer from before."""
+    for number in range(90):
+        bad = number >= 60 and number % 2 == 0
+        version = "v2" if bad else "v1"
+        at_ms = BEGAN_MS + number * MINUTE_MS
+        row = verdict(number, "fail" if bad else "pass", at_ms, app_version=version, segments={"app_version": version})
+        ledger.intake.claim(
+            trace(trace_id=row.trace_id, offset=number, event_time_ms=at_ms, inputs_digest=f"d{number % 6}"), []
+        )
+        ledger.intake.record(row)
+    closing(ledger).close(token, BEGAN_MS + 93 * MINUTE_MS)
+    alerting(ledger).look(token, BEGAN_MS + 93 * MINUTE_MS)
+    overall = next(row for row in alerts(ledger, "production_regression") if row.segment == "all")
+    proof = overall.details
+    assert (proof["before"], proof["first_version"]) == (0.9, "v2")
+    assert abs(proof["since_ms"] - (BEGAN_MS + 60 * MINUTE_MS)) <= MINUTE_MS
+    assert proof["interval"][0] < proof["after"] < proof["interval"][1] < 0.9
+    assert [each["segment"] for each in proof["explained_by"]] == ["app_version=v2"]
+    assert len(proof["examples"]) == 3
+    assert all(each["value"] == 0 and each["rationale"].startswith("rationale") for each in proof["examples"])
+    assert {each["good"]["trace_id"] for each in proof["examples"]} <= {f"tr-{number:06d}" for number in range(60)}
+    # The version that is good has no alert.
+    assert states(ledger) == [("all", "firing"), ("app_version=v2", "firing")]
+
+
+def test_a_proof_stands_when_more_comes(ledger: Ledger, token: LeaseToken) -> None:
+    """How it began does not change while it goes on."""
+    fill(ledger, "f" * 60)
+    closer, looker = closing(ledger, max_age=9 * DAY), alerting(ledger)
+    proofs = []
+    for minute in (40, 60):
+        closer.close(token, BEGAN_MS + minute * MINUTE_MS)
+        looker.look(token, BEGAN_MS + minute * MINUTE_MS)
+        proofs.append(alerts(ledger, "production_regression")[0].details)
+    assert proofs[0] == proofs[1]
 
 
 def test_a_shadow_scorer_raises_no_alert(ledger: Ledger, token: LeaseToken) -> None:
-    """It is scored, and nobody is told."""
-    for number in range(5):
-        ledger.intake.record(verdict(number, "fail", NOW_MS))
-    shadow = [Watched(scorer="safety", target=0.9, severity="page", shadow=True)]
-    assert look(ledger, token, NOW_MS, shadow) == []
+    """It is scored, and nobody is told, not even that it is silent."""
+    shadow = watched(alerting=False)
+    fill(ledger, "f" * 60)
+    closing(ledger, shadow).close(token, BEGAN_MS + 63 * MINUTE_MS)
+    alerting(ledger, shadow).look(token, BEGAN_MS + 63 * MINUTE_MS)
+    alerting(ledger, shadow).look(token, BEGAN_MS + 630 * MINUTE_MS)
+    assert ledger.alerts.history(9) == []
+
+
+def test_an_alert_ends_with_its_series(ledger: Ledger, token: LeaseToken) -> None:
+    """A value that has retired, a scorer that has changed or is no longer configured: it is resolved as retired."""
+    fill(ledger, "f" * 30, segments={"app_version": "v1"}, app_version="v1")
+    closing(ledger).close(token, BEGAN_MS + 33 * MINUTE_MS)
+    alerting(ledger).look(token, BEGAN_MS + 33 * MINUTE_MS)
+    assert sorted(states(ledger)) == [("all", "firing"), ("app_version=v1", "firing")]
+    alerting(ledger, watched(version="1" * 12)).look(token, BEGAN_MS + 34 * MINUTE_MS)
+    ended = alerts(ledger, "production_regression")
+    assert {(row.state, row.details["retired"]) for row in ended} == {("resolved", True)}
+
+
+def test_a_regression_is_held_back_while_the_judge_has_moved(ledger: Ledger, token: LeaseToken) -> None:
+    """It is in the table with the reason, and worth no page; when the judge is well again it is one."""
+    fill(ledger, "f" * 30)
+    closing(ledger).close(token, BEGAN_MS + 33 * MINUTE_MS)
+    held = alerting(ledger, held_back=lambda _scorer: "judge moved, not your app", warning=lambda _scorer: "doubtful")
+    held.look(token, BEGAN_MS + 33 * MINUTE_MS)
+    [row] = alerts(ledger, "production_regression")
+    assert (row.severity, row.details["held_back"]) == ("none", "judge moved, not your app")
+    assert row.details["warning"] == "doubtful"
+    alerting(ledger).look(token, BEGAN_MS + 34 * MINUTE_MS)
+    [row] = alerts(ledger, "production_regression")
+    assert (row.severity, "held_back" in row.details, row.details["before"]) == ("page", False, 0.9)
+
+
+def test_silence_is_unknown_after_a_while_and_verdicts_end_it(ledger: Ledger, token: LeaseToken) -> None:
+    """A scorer that has stopped, and a release that was expected and never came, are told of; `all` is well."""
+    end_ms = fill(ledger, "p" * 60)
+    looker = alerting(ledger, expected=("app_version=v9",))
+    closing(ledger).close(token, end_ms + 3 * MINUTE_MS)
+    looker.look(token, end_ms + 3 * MINUTE_MS)
+    assert states(ledger, "unknown") == [("app_version=v9", "pending")]
+    looker.look(token, end_ms + 62 * MINUTE_MS)
+    looker.look(token, end_ms + 130 * MINUTE_MS)
+    assert sorted(states(ledger, "unknown")) == [("all", "firing"), ("app_version=v9", "firing")]
+    silent = next(row for row in alerts(ledger, "unknown") if row.segment == "all")
+    assert (silent.severity, silent.details["reason"]) == ("ticket", "the stream brings nothing")
+    ledger.intake.record(verdict(999, "pass", end_ms + 131 * MINUTE_MS))
+    closing(ledger).close(token, end_ms + 134 * MINUTE_MS)
+    looker.look(token, end_ms + 134 * MINUTE_MS)
+    assert ("all", "resolved") in states(ledger, "unknown")
+
+
+def test_too_few_verdicts_are_unknown(ledger: Ledger, token: LeaseToken) -> None:
+    """Ten in a day are not twenty: the series is not shown as good."""
+    for number in range(30):
+        ledger.intake.record(verdict(number, "pass", BEGAN_MS + number * 144 * MINUTE_MS))
+    now_ms = BEGAN_MS + 29 * 144 * MINUTE_MS + 3 * MINUTE_MS
+    closing(ledger, max_age=9 * DAY).close(token, now_ms)
+    alerting(ledger).look(token, now_ms)
+    [row] = alerts(ledger, "unknown")
+    assert row.details["reason"].startswith("too few verdicts")
 
 
 def test_a_regressed_candidate_fires_at_once_and_a_better_one_resolves_it(ledger: Ledger, token: LeaseToken) -> None:
     """The comparison decides; the next evaluation's comparison of the same candidate takes its place."""
-    finish(ledger, "first", "regressed", NOW_MS)
-    assert look(ledger, token, NOW_MS) == [("candidate_regression", "firing")]
-    [alert] = ledger.alerts.open_alerts()
-    assert (alert.segment, alert.details["pass_to_fail"]) == ("version=v2", ["tr-9"])
-    finish(ledger, "second", "inconclusive", NOW_MS + 1000)
-    assert look(ledger, token, NOW_MS + 1000) == []
+    finish(ledger, "first", "regressed", BEGAN_MS)
+    alerting(ledger).look(token, BEGAN_MS)
+    [alert] = alerts(ledger, "candidate_regression")
+    assert (alert.state, alert.segment, alert.details["pass_to_fail"]) == ("firing", "version=v2", ["tr-9"])
+    finish(ledger, "second", "inconclusive", BEGAN_MS + 1000)
+    alerting(ledger).look(token, BEGAN_MS + 1000)
+    assert states(ledger, "candidate_regression") == [("version=v2", "resolved")]
 
 
-def test_a_replica_that_lost_the_lease_publishes_no_alert(ledger: Ledger, token: LeaseToken) -> None:
+def test_a_candidates_alert_ends_with_its_scorer(ledger: Ledger, token: LeaseToken) -> None:
+    """A scorer that is taken out of the configuration leaves no alert that nobody can end."""
+    finish(ledger, "first", "regressed", BEGAN_MS)
+    alerting(ledger).look(token, BEGAN_MS)
+    alerting(ledger, watched("another")).look(token, BEGAN_MS + 1000)
+    assert states(ledger, "candidate_regression") == [("version=v2", "resolved")]
+
+
+def test_a_replica_that_lost_the_lease_publishes_no_alert(ledger: Ledger) -> None:
     """Its token is checked in the transaction that writes."""
-    for number in range(3):
-        ledger.intake.record(verdict(number, "fail", NOW_MS))
-    assert ledger.lease.acquire("leader", "another", 60.0, NOW_MS + 61_000) is not None
+    token = ledger.lease.acquire("leader", "me", 60.0, BEGAN_MS)
+    assert token is not None
+    finish(ledger, "first", "regressed", BEGAN_MS)
+    assert ledger.lease.acquire("leader", "another", 60.0, BEGAN_MS + 61_000) is not None
     with pytest.raises(LeaseLost):
-        look(ledger, token, NOW_MS + 61_000)
+        alerting(ledger).look(token, BEGAN_MS + 61_000)
     assert ledger.alerts.history(10) == []
 
 

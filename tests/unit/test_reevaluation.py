@@ -9,6 +9,8 @@ from monitor.evaluation.memory_evaluator import MemoryEvaluator
 from monitor.evaluation.settings import EvaluationSettings
 from monitor.ledger import LeaseLost, MemberRow, open_ledger
 from monitor.reevaluation import Reevaluation
+from monitor.settings import SpendSettings
+from monitor.spending import Spending
 from scorers.settings import JudgeSettings, ScorerSettings
 
 SETTINGS = {"baseline": "v1", "versions": {"v1": {"function": "shop:v1"}, "v2": {"function": "shop:v2"}}}
@@ -39,14 +41,17 @@ def ledger(tmp_path: Path):
 
 
 def reevaluation(ledger, answer) -> Reevaluation:
+    clock = ManualClock(5)
     return Reevaluation(
         ledger=ledger,
         evaluator=MemoryEvaluator({"v1": answer, "v2": answer}, {"short": lambda _inputs, _outputs: True}),
         settings=EvaluationSettings.model_validate(SETTINGS),
         scorers=(ScorerSettings.model_validate({"name": "short", "use": "AnswerLength", "max_length": 9}),),
+        judges=frozenset(),
         judge=JudgeSettings(),
         dataset="production",
-        clock=ManualClock(5),
+        clock=clock,
+        spending=Spending(ledger.spend, SpendSettings(), {}, clock, attempts=1, evaluates=True),
     )
 
 

@@ -14,7 +14,7 @@ from monitor.alerting import Alerting
 from monitor.alerts.settings import AlertSettings
 from monitor.ledger import AlertRow, LeaseToken, Ledger, open_ledger
 from monitor.ledger.schema import outcome_counts
-from monitor.stream_findings import LOSS_STANDS_MS
+from monitor.stream_findings import LOSS_STANDS_MS, StreamFindings
 
 NOW_MS = 1_790_000_000_000
 MINUTE_MS = 60_000
@@ -36,7 +36,7 @@ class LeaseHolder:
 
     def __init__(self, ledger: Ledger) -> None:
         self.ledger = ledger
-        self.alerting = Alerting(ledger, [], SETTINGS, structlog.get_logger())
+        self.alerting = Alerting(ledger.alerts, [StreamFindings(ledger, SETTINGS)], structlog.get_logger())
         self.at_ms = NOW_MS
 
     def look(self, at_ms: int, kind: str) -> AlertRow | None:

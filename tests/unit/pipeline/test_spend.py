@@ -6,14 +6,13 @@ import pytest
 import requests
 
 from monitor.alerting import Alerting
-from monitor.alerts.settings import AlertSettings
 from monitor.clock import ManualClock
 from monitor.debt import debt_of
 from monitor.ledger.ledger import open_ledger
 from monitor.ledger.rows import SpendRow
 from monitor.pipeline.owed import work_off_parked
 from monitor.settings import PriceSettings, SpendSettings
-from monitor.spend_findings import spend_findings
+from monitor.spend_findings import SpendFindings, spend_findings
 from monitor.spending import DAY_MS, SpendExhausted, Spending, Usage
 from scorers.errors import JudgeUnavailable
 
@@ -137,7 +136,7 @@ def test_the_alert_fires_and_ends_in_the_alert_table(ledger):
 
     clock = ManualClock(5 * DAY_MS)
     spending = _spending(ledger, "10 calls", clock=clock)
-    alerting = Alerting(ledger, [], AlertSettings(), structlog.get_logger(), spending.pots)
+    alerting = Alerting(ledger.alerts, [SpendFindings(spending.pots)], structlog.get_logger())
     token = ledger.lease.acquire("leader", "me", 1e9, clock.now_ms())
     spending.settle(spending.reserve("safety"), Usage(calls=9))
     alerting.look(token, clock.now_ms())

@@ -5,8 +5,6 @@ from datetime import timedelta
 
 import structlog
 
-from monitor.alerting import Alerting, Watched
-from monitor.alerts.settings import AlertSettings
 from monitor.dataset.settings import DatasetSettings
 from monitor.duty import Duty
 from monitor.leadership import Leadership
@@ -16,51 +14,6 @@ LOG = structlog.get_logger()
 
 def _leader(stage, ledger, holder):
     return Leadership(ledger.lease, holder, timedelta(seconds=30), stage.clock, LOG)
-
-
-def _alerting(ledger, target=0.9):
-    settings = AlertSettings(min_verdicts=5, pass_rate_for=timedelta(minutes=5))
-    return Alerting(ledger, [Watched(scorer="safe", target=target, severity="page", shadow=False)], settings, LOG)
-
-
-def _states(ledger):
-    return [(row.segment, row.state) for row in ledger.alerts.history(10)]
-
-
-def test_an_alert_is_pending_then_fires_and_is_resolved_by_good_verdicts(stage):
-    """Real verdict rows below the target for five minutes fire; enough passes bring it to an end."""
-    good = [False]
-    stage.scorers.pop("short")
-    stage.scorer("safe", answer=lambda _inputs: good[0])
-    for number in range(10):
-        stage.event(f"bad {number}")
-    stage.run()
-    ledger = stage.open()
-    alerting, token = _alerting(ledger), _leader(stage, ledger, "one").seek()
-    alerting.look(token, stage.clock.now_ms())
-    assert _states(ledger) == [("all", "pending")]
-    stage.clock.advance(timedelta(minutes=6))
-    alerting.look(token, stage.clock.now_ms())
-    assert _states(ledger) == [("all", "firing")]
-    good[0] = True
-    for number in range(200):
-        stage.event(f"good {number}")
-    stage.run()
-    alerting.look(token, stage.clock.now_ms())
-    assert _states(ledger) == [("all", "resolved")]
-
-
-def test_an_alert_of_a_scorer_that_is_no_longer_watched_ends(stage):
-    """Its target was taken out of the configuration: no finding would ever end it."""
-    stage.scorer("safe", answer=lambda _inputs: False)
-    for number in range(10):
-        stage.event(f"bad {number}")
-    stage.run()
-    ledger = stage.open()
-    token = _leader(stage, ledger, "one").seek()
-    _alerting(ledger).look(token, stage.clock.now_ms())
-    _alerting(ledger, target=None).look(token, stage.clock.now_ms())
-    assert _states(ledger) == [("all", "resolved")]
 
 
 def test_the_dataset_is_bounded_and_mlflow_follows(stage):

@@ -1,4 +1,4 @@
-"""Blocks and series of verdicts, people's labels, frozen rows, deliveries of alerts. Expands only.
+"""Blocks and series of verdicts, people's labels, frozen rows, deliveries of alerts, lag. Expands only.
 
 Revision ID: 0003
 Revises: 0002
@@ -28,6 +28,8 @@ def upgrade() -> None:
         postgresql_where=sa.text("block IS NULL"),
     )
     op.create_index("tracewatch_verdicts_block", "tracewatch_verdicts", ["block"], unique=False)
+    op.add_column("tracewatch_positions", sa.Column("lag", sa.BigInteger()))
+    op.add_column("tracewatch_positions", sa.Column("lag_seen_ms", sa.BigInteger()))
     _create_series()
     _create_labels()
     op.create_table(
@@ -109,6 +111,8 @@ def downgrade() -> None:
     """Take it away again."""
     for table in _TABLES:
         op.drop_table(f"tracewatch_{table}")
+    op.drop_column("tracewatch_positions", "lag_seen_ms")
+    op.drop_column("tracewatch_positions", "lag")
     op.drop_index("tracewatch_verdicts_block", table_name="tracewatch_verdicts")
     op.drop_index("tracewatch_verdicts_open", table_name="tracewatch_verdicts")
     op.drop_column("tracewatch_verdicts", "block")

@@ -1,0 +1,71 @@
+"""What the latest comparisons say of the candidates to the alert table."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
+
+from monitor.alerts.alert import Finding
+from monitor.alerts.settings import Severity
+from monitor.ledger.evaluations import Evaluations
+from monitor.ledger.rows import AlertRow, ComparisonRow
+
+CANDIDATE: Final = "candidate_regression"
+
+_EXAMPLES = 3
+
+
+class CandidateFindings:
+    """Looks at the latest comparison of each candidate. `severities` holds the scorers that alert."""
+
+    def __init__(self, evaluations: Evaluations, severities: Mapping[str, Severity]) -> None:
+        self._evaluations = evaluations
+        self._severities = severities
+
+    def look(self, open_rows: Sequence[AlertRow], now_ms: int) -> list[Finding]:
+        """One finding for each scorer of each candidate, and one for each open alert of a scorer that alerts no more.
+
+        Raises:
+            LedgerUnavailable: the ledger does not answer.
+        """
+        del now_ms
+        found = candidate_findings(self._evaluations.comparisons(), self._severities)
+        ended = [row for row in open_rows if row.kind == CANDIDATE and row.scorer not in self._severities]
+        return found + [_ended(row) for row in ended]
+
+
+def candidate_findings(comparisons: Iterable[ComparisonRow], severities: Mapping[str, Severity]) -> list[Finding]:
+    """One finding for each scorer of each candidate's latest comparison: bad where the verdict is `regressed`."""
+    return [
+        _finding(row, metric, severities[metric["scorer"]])
+        for row in comparisons
+        for metric in row.comparison["metrics"]
+        if metric["scorer"] in severities
+    ]
+
+
+def _finding(row: ComparisonRow, metric: Mapping[str, Any], severity: Severity) -> Finding:
+    turned = [each for each in row.comparison["pass_to_fail"] if each["scorer"] == metric["scorer"]]
+    shown = ("baseline", "candidate", "difference", "p_adjusted", "n_paired", "verdict")
+    return Finding(
+        kind="candidate_regression",
+        scorer=metric["scorer"],
+        segment=f"version={row.candidate}",
+        severity=severity,
+        bad=metric["verdict"] == "regressed",
+        details={
+            **{key: metric[key] for key in shown},
+            "evaluation": row.evaluation_id,
+            "run_id": row.comparison["candidate"]["run_id"],
+            "pass_to_fail": [each["candidate"]["trace_id"] for each in turned[:_EXAMPLES]],
+        },
+    )
+
+
+def _ended(row: AlertRow) -> Finding:
+    return Finding(
+        kind="candidate_regression",
+        scorer=row.scorer,
+        segment=row.segment,
+        severity="none",
+        bad=False,
+        details={"retired": True},
+    )

@@ -1,0 +1,1 @@
+"""From verdicts to series: bets, blocks, and what the sequential tests make of them."""

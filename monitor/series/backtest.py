@@ -1,0 +1,168 @@
+"""What the alert settings would have done with the verdicts of the past. Pure but for the pages that it is given.
+
+The same book as the daemon's takes in the same blocks. A verdict that was judged long after its trace bets nothing, as
+it did then.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from math import floor
+from typing import Final
+
+from monitor.ledger.rows import JudgedVerdict
+from monitor.series.book import Book
+from monitor.series.units import Group, SeriesBet, Units, in_ms
+from monitor.series.watched import ALL, Key, WatchedScorer
+from monitor.stats.reference import Learnt, lower
+from monitor.stats.series import SeriesState
+from monitor.stats.settings import SessionSettings, StatisticsSettings
+
+MONTH_MS: Final = 30 * 86_400_000
+SUGGESTED_BELOW: Final = (0.0, 0.01, 0.02, 0.05)
+"""How far below what the past proves the suggested targets lie."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PastAlert:
+    """A regression that would have fired. Times are ms; `resolved_ms` is None where it would still stand."""
+
+    scorer: str
+    segment: str
+    onset_ms: int
+    fired_ms: int
+    resolved_ms: int | None
+    reference: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Suggestion:
+    """A target, how it compares to the past's pass rate with its bounds, and what it would have cost."""
+
+    scorer: str
+    target: float
+    rate: float
+    lower: float
+    verdicts: int
+    pages_a_month: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Past:
+    """Verdicts of the past: `pages` holds them by event time, a page at a time."""
+
+    settings: StatisticsSettings
+    sessions: SessionSettings
+    max_age: timedelta
+
+    def alerts(self, pages: Iterable[Sequence[JudgedVerdict]], scorers: Mapping[str, WatchedScorer]) -> list[PastAlert]:
+        """The alerts that would have fired, in their order."""
+        return _Replay(self, scorers).run(pages)
+
+
+class _Replay:
+    def __init__(self, past: Past, scorers: Mapping[str, WatchedScorer]) -> None:
+        self._units = Units(
+            scorers=scorers,
+            quiet_ms=in_ms(past.sessions.quiet),
+            unit_block_ms=in_ms(past.settings.unit_block),
+        )
+        self._book = Book({}, None, scorers, past.settings)
+        self._block_ms = in_ms(past.settings.block)
+        self._late_ms = in_ms(past.max_age + past.settings.close_after)
+        # Bets of more than one verdict are complete only some time after the last of them.
+        units = {each.unit for each in scorers.values()}
+        self._slack_ms = max((self._units.quiet_ms, self._units.unit_block_ms)) if units - {"verdict"} else 0
+        self._open: dict[Key, PastAlert] = {}
+        self._found: list[PastAlert] = []
+
+    def run(self, pages: Iterable[Sequence[JudgedVerdict]]) -> list[PastAlert]:
+        waiting: list[JudgedVerdict] = []
+        for page in pages:
+            waiting += page
+            waiting = self._close(waiting, page[-1].event_time_ms - self._slack_ms)
+        self._close(waiting, None)
+        return sorted([*self._found, *self._open.values()], key=lambda each: (each.fired_ms, each.scorer, each.segment))
+
+    def _close(self, waiting: Sequence[JudgedVerdict], until_ms: int | None) -> list[JudgedVerdict]:
+        """Close the blocks that end by then (all if None); returns what is left."""
+        groups = self._units.groups(waiting)
+        for end_ms, ready in _blocks(groups, self._block_ms, until_ms):
+            bets = self._units.bets(ready, 0)
+            change = self._book.close({key: [self._aged(bet) for bet in found] for key, found in bets.items()}, end_ms)
+            for row in change.series:
+                self._follow((row.scorer, row.segment), SeriesState.of_json(row.state), end_ms)
+            groups = groups[len(ready) :]
+        left = {(each.trace_id, each.scorer) for group in groups for each in group.verdicts}
+        return [each for each in waiting if (each.trace_id, each.scorer) in left]
+
+    def _aged(self, bet: SeriesBet) -> SeriesBet:
+        late = all(
+            isinstance(each, JudgedVerdict) and each.judged_at_ms - each.event_time_ms > self._late_ms
+            for each in bet.verdicts
+        )
+        return replace(bet, old=late)
+
+    def _follow(self, key: Key, state: SeriesState, end_ms: int) -> None:
+        stands = self._open.get(key)
+        if state.alarm is not None and state.reference is not None and stands is None:
+            self._open[key] = PastAlert(
+                scorer=key[0],
+                segment=key[1],
+                onset_ms=state.alarm.onset_ms,
+                fired_ms=state.alarm.at_ms,
+                resolved_ms=None,
+                reference=state.reference,
+            )
+        elif state.alarm is None and stands is not None:
+            self._found.append(replace(self._open.pop(key), resolved_ms=end_ms))
+
+
+def _blocks(groups: Sequence[Group], block_ms: int, until_ms: int | None) -> Iterator[tuple[int, Sequence[Group]]]:
+    """The groups by the block in which they are ready, as (its end, groups), of blocks that end by `until_ms`."""
+    begin = 0
+    while begin < len(groups):
+        end_ms = (groups[begin].ready_ms // block_ms + 1) * block_ms
+        if until_ms is not None and end_ms > until_ms:
+            return
+        end = begin
+        while end < len(groups) and groups[end].ready_ms < end_ms:
+            end += 1
+        yield end_ms, groups[begin:end]
+        begin = end
+
+
+def taught(verdicts: Iterable[JudgedVerdict], scorers: Mapping[str, WatchedScorer]) -> dict[str, Learnt]:
+    """What the verdicts of each scorer teach of its pass rate."""
+    learnt: dict[str, Learnt] = {}
+    for each in verdicts:
+        scorer = scorers.get(each.scorer)
+        if scorer is None or each.label == "error" or each.probability < scorer.smallest_probability:
+            continue
+        weight = scorer.smallest_probability / each.probability
+        learnt[each.scorer] = learnt.get(each.scorer, Learnt()).seen(weight, float(each.label == "pass"))
+    return learnt
+
+
+def targets(learnt: Learnt) -> list[float]:
+    """Targets worth trying, in hundredths: the lower bound of the past's rate, and somewhat less."""
+    bound = lower(learnt, tolerance=0.0)
+    return list(dict.fromkeys(floor(max(0.0, bound - below) * 100) / 100 for below in SUGGESTED_BELOW))
+
+
+def with_target(scorer: WatchedScorer, target: float) -> WatchedScorer:
+    """The scorer held to a target."""
+    return replace(scorer, policy=replace(scorer.policy, source="target", target=target), measure="pass", teacher=None)
+
+
+def suggestion(scorer: str, target: float, learnt: Learnt, alerts: Iterable[PastAlert], length_ms: int) -> Suggestion:
+    """What a target would have cost over a past of this length."""
+    pages = sum(each.scorer == scorer and each.segment == ALL for each in alerts)
+    return Suggestion(
+        scorer=scorer,
+        target=target,
+        rate=learnt.mean or 0.0,
+        lower=lower(learnt, tolerance=0.0),
+        verdicts=learnt.n,
+        pages_a_month=pages * MONTH_MS / max(length_ms, 1),
+    )

@@ -1,0 +1,83 @@
+"""The series as the alert table's finder sees them: those that have fallen, and those that nothing can be said of."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import timedelta
+
+from monitor.alerts.alert import Finding
+from monitor.alerts.settings import AlertSettings, Severity
+from monitor.ledger.ledger import Ledger
+from monitor.ledger.rows import AlertRow
+from monitor.series.blindness import Sight, blindness
+from monitor.series.findings import SeriesFindings, Words, no_words, unknown_findings
+from monitor.series.units import in_ms
+from monitor.series.watched import WatchedScorer
+from monitor.stats.settings import StatisticsSettings
+
+
+class SeriesFinder:
+    """Looks at every series."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        scorers: Iterable[WatchedScorer],
+        *,
+        severities: Mapping[str, Severity],
+        settings: StatisticsSettings,
+        sight: Sight,
+        alerts: AlertSettings,
+        warning: Words = no_words,
+        held_back: Words = no_words,
+    ) -> None:
+        self._ledger = ledger
+        self._scorers = {each.name: each for each in scorers}
+        self._severities = severities
+        self._settings = settings
+        self._sight = sight
+        self._alerts = alerts
+        self._stream = _Stream(ledger.positions.received, in_ms(alerts.unknown_after))
+        self._findings = SeriesFindings(
+            ledger=ledger.series,
+            scorers=self._scorers,
+            severities=severities,
+            warning=warning,
+            held_back=held_back,
+        )
+
+    def look(self, open_rows: Sequence[AlertRow], now_ms: int) -> list[Finding]:
+        """What there is to say of the series now.
+
+        Raises:
+            LedgerUnavailable: the ledger does not answer.
+        """
+        rows = self._ledger.series.all()
+        blind = blindness(
+            rows,
+            self._scorers,
+            self._sight,
+            expected=self._settings.expected,
+            stream_is_quiet=self._stream.is_quiet(now_ms),
+            now_ms=now_ms,
+        )
+        hold_ms = in_ms(min(self._alerts.unknown_after, timedelta(hours=1)))
+        return [
+            *self._findings.look(rows, open_rows),
+            *unknown_findings(blind, self._severities, open_rows, hold_ms),
+        ]
+
+
+class _Stream:
+    """Whether anything comes; told by the count of events, which has no time of its own."""
+
+    def __init__(self, received: Callable[[], int], quiet_ms: int) -> None:
+        self._received = received
+        self._quiet_ms = quiet_ms
+        self._count: int | None = None
+        self._grown_ms = 0
+
+    def is_quiet(self, now_ms: int) -> bool:
+        """Whether nothing has come for a while; what was before the first look is not known and counts as something."""
+        count = self._received()
+        if count != self._count:
+            self._count, self._grown_ms = count, now_ms
+        return now_ms - self._grown_ms >= self._quiet_ms

@@ -1,0 +1,129 @@
+"""What the series say to the alert table: fallen, well, or unknown, which is never shown as well."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from monitor.alerts.alert import Finding
+from monitor.alerts.settings import Severity
+from monitor.ledger.rows import AlertRow, SeriesRow
+from monitor.ledger.series import Series
+from monitor.series.blindness import Blindness
+from monitor.series.proof import LOOKED_AT, proof_of
+from monitor.series.watched import Key, WatchedScorer
+from monitor.stats.series import SeriesState
+
+REGRESSION: Final = "production_regression"
+UNKNOWN: Final = "unknown"
+
+Words = Callable[[str], str | None]
+"""A scorer's name -> what there is to say of it, or None."""
+
+
+def no_words(_scorer: str) -> str | None:
+    """Nothing to say of any scorer."""
+    return None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeriesFindings:
+    """Looks at every series. `warning` says why a scorer's alerts are to be doubted, `held_back` why none is told."""
+
+    ledger: Series
+    scorers: Mapping[str, WatchedScorer]
+    severities: Mapping[str, Severity]
+    warning: Words = no_words
+    held_back: Words = no_words
+
+    def look(self, rows: Iterable[SeriesRow], open_rows: Sequence[AlertRow]) -> list[Finding]:
+        """One finding for each series that is watched, and one for each alert whose series has ended.
+
+        Raises:
+            LedgerUnavailable: the ledger does not answer.
+        """
+        current = {key: row for row in rows if self._is_current(row) for key in [(row.scorer, row.segment)]}
+        opened = {(row.scorer, row.segment): row for row in open_rows if row.kind == REGRESSION}
+        found = [self._finding(key, row, opened.get(key)) for key, row in sorted(current.items())]
+        return found + [self._retired(key, opened[key]) for key in sorted(opened.keys() - current.keys())]
+
+    def _is_current(self, row: SeriesRow) -> bool:
+        scorer = self.scorers.get(row.scorer)
+        return scorer is not None and scorer.alerting and scorer.version == row.scorer_version
+
+    def _finding(self, key: Key, row: SeriesRow, opened: AlertRow | None) -> Finding:
+        state = SeriesState.of_json(row.state)
+        bad = state.phase == "regressed"
+        reason = self.held_back(key[0])
+        return Finding(
+            kind="production_regression",
+            scorer=key[0],
+            segment=key[1],
+            severity=self.severities[key[0]] if reason is None else "none",
+            bad=bad,
+            details=self._details(key, state, opened, reason) if bad else {},
+        )
+
+    def _details(
+        self, key: Key, state: SeriesState, opened: AlertRow | None, held_back: str | None
+    ) -> Mapping[str, Any]:
+        words = {"warning": self.warning(key[0]), "held_back": held_back}
+        said = {name: text for name, text in words.items() if text is not None}
+        alarm = state.alarm
+        if alarm is None or state.reference is None:
+            return said
+        if opened is not None and opened.details.get("found_ms") == alarm.at_ms:
+            # What was proved stands; the traces that came since tell nothing about how it began.
+            return {**{name: each for name, each in opened.details.items() if name not in words}, **said}
+        verdicts = self.ledger.since(key[0], key[1], alarm.onset_ms, LOOKED_AT)
+        proof = proof_of(
+            self.scorers[key[0]],
+            state.reference,
+            alarm,
+            verdicts,
+            lambda inputs: self.ledger.passes_before(key[0], inputs, alarm.onset_ms),
+        )
+        return {**proof, **said}
+
+    def _retired(self, key: Key, opened: AlertRow) -> Finding:
+        return Finding(
+            kind="production_regression",
+            scorer=key[0],
+            segment=key[1],
+            severity=self.severities.get(key[0], "none"),
+            bad=False,
+            details={**opened.details, "retired": True},
+        )
+
+
+def unknown_findings(
+    blind: Iterable[Blindness], severities: Mapping[str, Severity], open_rows: Sequence[AlertRow], hold_ms: int
+) -> list[Finding]:
+    """One finding for each series that must not be silent: bad where nothing can be said of it.
+
+    An alert of a series that nobody watches any more ends.
+    """
+    found = [
+        Finding(
+            kind="unknown",
+            scorer=each.scorer,
+            segment=each.segment,
+            severity=severities[each.scorer],
+            bad=each.reason is not None,
+            details={"reason": each.reason, "verdicts": each.verdicts, "last_verdict_ms": each.last_ms},
+            hold_ms=hold_ms,
+        )
+        for each in blind
+    ]
+    watched = {(each.scorer, each.segment) for each in found}
+    ended = [row for row in open_rows if row.kind == UNKNOWN and (row.scorer, row.segment) not in watched]
+    return found + [
+        Finding(
+            kind="unknown",
+            scorer=row.scorer,
+            segment=row.segment,
+            severity="none",
+            bad=False,
+            details={"retired": True},
+        )
+        for row in ended
+    ]

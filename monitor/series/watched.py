@@ -1,0 +1,38 @@
+"""What the configuration says of a scorer's series."""
+
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from monitor.stats.series import Policy
+
+ALL: Final = "all"
+
+Unit = Literal["verdict", "session", "block"]
+Measure = Literal["pass", "value"]
+Key = tuple[str, str]
+"""Scorer and segment."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WatchedScorer:
+    """One scorer.
+
+    Attributes:
+        name: of the scorer.
+        version: of its definition; verdicts of another one are no part of its series.
+        policy: of its tests.
+        unit: what is one bet.
+        measure: what is bet on.
+        smallest_probability: that the configuration allows, so that weights are at most 1.
+        alerting: whether it has a share in the budget of false alarms.
+        teacher: the app version whose verdicts teach the reference; None for all of them.
+    """
+
+    name: str
+    version: str
+    policy: Policy
+    unit: Unit = "verdict"
+    measure: Measure = "pass"
+    smallest_probability: float = 1.0
+    alerting: bool = True
+    teacher: str | None = None

@@ -1,0 +1,73 @@
+"""`status` and `backtest` on a ledger in which a series has fallen."""
+
+import io
+import json
+from collections.abc import Iterator
+
+import pytest
+from rich.console import Console
+
+from monitor.clock import ManualClock
+from monitor.commands.backtest import backtest, backtest_json, backtest_tables
+from monitor.commands.status import status_tables
+from monitor.config import Config
+from monitor.ledger.ledger import Ledger, open_ledger
+from tests.unit.series.closing_stage import BEGAN_MS, MINUTE_MS, closing, fill, watched
+
+END_MS = BEGAN_MS + 120 * MINUTE_MS
+CONFIG = Config.model_validate(
+    {
+        "app": "shop",
+        "source": {"kind": "file", "path": "events.jsonl"},
+        "sampling": {"rate": "always"},
+        "scorers": [{"name": "safety", "use": "AnswerLength", "max_length": 9, "target": 0.9}],
+    }
+)
+
+
+@pytest.fixture
+def ledger() -> Iterator[Ledger]:
+    """An hour of passes, then failures."""
+    opened = open_ledger("sqlite://")
+    fill(opened, "p" * 60 + "f" * 30)
+    closing(opened, watched()).close(None, BEGAN_MS + 93 * MINUTE_MS)
+    yield opened
+    opened.close()
+
+
+def printed(*parts: object) -> list[str]:
+    console = Console(file=io.StringIO(), width=80)
+    console.print(*parts, sep="\n")
+    return console.file.getvalue().splitlines()  # type: ignore[attr-defined]
+
+
+def test_status_shows_each_series_with_its_state_interval_and_what_it_would_notice(ledger: Ledger) -> None:
+    """One line a series, in 80 columns."""
+    lines = printed(*status_tables(CONFIG, ledger, ManualClock(BEGAN_MS + 94 * MINUTE_MS)))
+    [line] = [line for line in lines if line.startswith("safety")]
+    assert line.split()[:4] == ["safety", "all", "regressed", "0.667"]
+    assert "0.900" in line
+    assert all(len(line) <= 80 for line in lines)
+
+
+def test_status_never_shows_what_is_silent_as_good(ledger: Ledger) -> None:
+    """A day later nothing has come: the reason stands below the table."""
+    lines = printed(*status_tables(CONFIG, ledger, ManualClock(BEGAN_MS + 3 * 1440 * MINUTE_MS)))
+    assert any("the scorer has stopped" in line for line in lines)
+
+
+def test_a_backtest_shows_the_regression_and_what_targets_would_have_cost(ledger: Ledger) -> None:
+    """As tables and as JSON."""
+    found = backtest(CONFIG, ledger, 0, END_MS, suggest=True)
+    assert (found.verdicts, len(found.alerts)) == (90, 1)
+    value = json.loads(json.dumps(backtest_json(found)))
+    assert value["alerts"][0]["onset_ms"] == BEGAN_MS + 60 * MINUTE_MS
+    assert {each["scorer"] for each in value["suggestions"]} == {"safety"}
+    assert any("still stands" in line for line in printed(*backtest_tables(found)))
+
+
+def test_a_backtest_of_nothing_says_so(ledger: Ledger) -> None:
+    """No verdicts, no alerts, no suggestion."""
+    found = backtest(CONFIG, ledger, 0, 1, suggest=True)
+    assert (found.verdicts, found.alerts, found.suggestions) == (0, [], [])
+    assert any("none yet" in line for line in printed(*backtest_tables(found)))
