@@ -26,6 +26,7 @@ from monitor.figures import FigureReader
 from monitor.health import Health
 from monitor.leadership import Leadership
 from monitor.ledger.file_lock import FileLock
+from monitor.ledger.label_rows import LABELS
 from monitor.ledger.ledger import Ledger, open_configured
 from monitor.masking import Mask
 from monitor.metrics import GroupMetrics, KnownLabels, ProcessMetrics
@@ -216,7 +217,9 @@ class Daemon:
             dead_letters=assembly.build_dead_letters(config),
             decode=partial(assembly.decode_with, config.source, self._clock),
             is_ours=partial(assembly.is_ours, config.source.where),
-            sampler=Sampler(config.sampling, assembly.subjects_of(config, suite), effects.ledger.budget),
+            sampler=Sampler(
+                config.sampling, assembly.subjects_of(config, suite), effects.ledger.budget, config.labelling.rate
+            ),
             effects=effects,
             positions=effects.ledger.positions,
             metrics=metrics,
@@ -252,7 +255,7 @@ class Daemon:
 def _known_sampling(config: Config) -> list[tuple[str, str]]:
     rules = [f"rule:{number}" for number in range(1, len(config.sampling.rules) + 1)]
     known = [(decision, reason) for decision in ("kept", "left_out") for reason in ("rate", "budget", *rules)]
-    return [*known, ("left_out", "evaluation")]
+    return [*known, ("left_out", "evaluation"), ("kept", LABELS)]
 
 
 def _holder() -> str:

@@ -53,6 +53,18 @@ class Labels:
                 )
             )
 
+    def of(self, trace_id: str) -> list[LabelRow]:
+        """All labels of a trace, in the order in which they were given.
+
+        Raises:
+            LedgerUnavailable: the database does not answer.
+        """
+        with self.database.read() as connection:
+            found = connection.execute(
+                select(labels).where(labels.c.trace_id == trace_id).order_by(labels.c.labelled_at_ms, labels.c.id)
+            )
+            return [LabelRow(**row) for row in found.mappings()]
+
     def waiting_of(self, trace_id: str) -> list[LabelRow]:
         """Labels of a trace that MLflow does not show yet, in the order in which they were given.
 

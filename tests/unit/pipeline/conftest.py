@@ -92,6 +92,7 @@ class Stage:
     judged: list[str] = field(default_factory=list)
     scorers: dict[str, tuple[str, Callable[[Any], Any]]] = field(default_factory=dict)
     sampling: SamplingSettings = field(default_factory=lambda: SamplingSettings(rate=1.0))
+    label_rate: float = 0.0
     pipeline: PipelineSettings = field(
         default_factory=lambda: PipelineSettings(commit_every=timedelta(0), workers=4, retry_up_to=timedelta(0))
     )
@@ -183,7 +184,7 @@ class Stage:
         if self.dataset_settings is not None:
             name = f"dataset:{self.dataset_settings.name}"
             subjects.append(Subject(name=name, kind="dataset", rate=self.dataset_settings.rate))
-        return Sampler(self.sampling, subjects, ledger.budget)
+        return Sampler(self.sampling, subjects, ledger.budget, self.label_rate)
 
     def run(
         self,
