@@ -32,6 +32,7 @@ from monitor.masking import Mask
 from monitor.metrics import GroupMetrics, KnownLabels, ProcessMetrics
 from monitor.mlflow_transport import configure_mlflow_transport
 from monitor.pipeline.effects import Effects
+from monitor.pipeline.feedback import FeedbackEffects
 from monitor.pipeline.intake import IntakeLoop, IntakeParts
 from monitor.pipeline.judging import Judging
 from monitor.pipeline.patience import Patience
@@ -122,11 +123,19 @@ class Daemon:
             suite = self._build_suite(traces)
             metrics = self._build_metrics(suite, ledger)
             effects = self._build_effects(ledger, traces, suite, metrics)
-            loop = self._build_loop(effects, metrics)
+            feedback = self._build_feedback(effects)
+            loop = self._build_loop(effects, feedback, metrics)
             evaluator = evaluator_of(self._config)
             leadership = Leadership(ledger.lease, holder, settings.lease_ttl, self._clock, self._log)
             stack.callback(leadership.resign)
-            duties = self._duties(effects, leadership, presence, evaluator, traces)
+            duties = self._duties(
+                effects=effects,
+                feedback=feedback,
+                leadership=leadership,
+                presence=presence,
+                evaluator=evaluator,
+                traces=traces,
+            )
             leadership.seek()
             with duties.schedule():
                 try:
@@ -209,7 +218,20 @@ class Daemon:
             log=self._log,
         )
 
-    def _build_loop(self, effects: Effects, metrics: ProcessMetrics) -> IntakeLoop:
+    def _build_feedback(self, effects: Effects) -> FeedbackEffects:
+        return FeedbackEffects(
+            scorers=effects.policy.scorers,
+            rules=assembly.rules_of(self._config),
+            ledger=effects.ledger,
+            traces=effects.traces,
+            redaction=effects.redaction,
+            curation=effects.curation,
+            patience=self._patience,
+            shared=bool(self._config.source.where),
+            log=self._log,
+        )
+
+    def _build_loop(self, effects: Effects, feedback: FeedbackEffects, metrics: ProcessMetrics) -> IntakeLoop:
         config = self._config
         suite = list(effects.judging.suite)
         parts = IntakeParts(
@@ -221,6 +243,7 @@ class Daemon:
                 config.sampling, assembly.subjects_of(config, suite), effects.ledger.budget, config.labelling.rate
             ),
             effects=effects,
+            feedback=feedback,
             positions=effects.ledger.positions,
             metrics=metrics,
             patience=self._patience,
@@ -231,7 +254,9 @@ class Daemon:
 
     def _duties(
         self,
+        *,
         effects: Effects,
+        feedback: FeedbackEffects,
         leadership: Leadership,
         presence: Presence,
         evaluator: Evaluator,
@@ -240,6 +265,7 @@ class Daemon:
         return Duties(
             config=self._config,
             effects=effects,
+            feedback=feedback,
             leadership=leadership,
             presence=presence,
             evaluator=evaluator,

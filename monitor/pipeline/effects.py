@@ -134,7 +134,9 @@ class Effects:
         curation = self.curation
         if curation is None:
             return
-        member = next((each for each in decisions if each.subject == curation.subject and each.kept), None)
+        # What feedback has promoted was offered by it, and has no probability to be offered with.
+        chosen = [each for each in decisions if each.subject == curation.subject and each.kept and each.probability > 0]
+        member = next(iter(chosen), None)
         if member is not None:
             self.patience.call("ledger", lambda: curation.offer(trace, row.segments, member.probability))
 
