@@ -23,6 +23,7 @@ from monitor.ledger.ledger import Ledger
 from monitor.ledger.rows import LeaseToken
 from monitor.masking import Mask
 from monitor.pipeline.effects import Effects
+from monitor.pipeline.feedback import FeedbackEffects
 from monitor.pipeline.owed import publish_unpublished, work_off_parked
 from monitor.pipeline.patience import Patience
 from monitor.presence import Presence
@@ -40,7 +41,7 @@ _SIGN_EVERY = timedelta(seconds=15)
 _RETENTION_EVERY = timedelta(minutes=10)
 _PUBLISH_GRACE_MS = 60_000
 _OVERDUE_GRACE_S = 300.0
-_UPKEEP = ("alerts", "parked", "publish", "dataset")
+_UPKEEP = ("alerts", "parked", "publish", "feedback", "dataset")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -49,6 +50,7 @@ class Duties:
 
     config: Config
     effects: Effects
+    feedback: FeedbackEffects
     leadership: Leadership
     presence: Presence
     evaluator: Evaluator
@@ -96,6 +98,7 @@ class Duties:
         schedule.add("alerts", every, self._duty("alerts", self._close_and_look()))
         schedule.add("parked", every, self._duty("parked", self._work_off))
         schedule.add("publish", every, self._duty("publish", self._publish_left))
+        schedule.add("feedback", every, self._duty("feedback", self._publish_feedback))
         schedule.add("retention", Every(interval=_RETENTION_EVERY), self._duty("retention", self._forget))
         if self.effects.curation is not None:
             schedule.add("dataset", every, self._duty("dataset", self.effects.curation.curate))
@@ -159,6 +162,9 @@ class Duties:
 
     def _publish_left(self, _token: LeaseToken) -> int:
         return publish_unpublished(self.effects, self.clock.now_ms() - _PUBLISH_GRACE_MS)
+
+    def _publish_feedback(self, _token: LeaseToken) -> int:
+        return self.feedback.publish_waiting(self.clock.now_ms())
 
     def _forget(self, token: LeaseToken) -> None:
         # Writers come first: between two transactions it rests as long as the last one took.

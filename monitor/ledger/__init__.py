@@ -10,6 +10,14 @@ from monitor.ledger.errors import (
     LedgerUnavailable,
     OldReplicasRun,
 )
+from monitor.ledger.label_rows import (
+    DrawnTrace,
+    FrozenRow,
+    LabelCount,
+    LabelledVerdict,
+    LabelRow,
+    VerdictTally,
+)
 from monitor.ledger.ledger import Ledger, open_configured, open_ledger
 from monitor.ledger.rows import (
     Accounted,
@@ -40,10 +48,15 @@ __all__ = [
     "Claim",
     "ComparisonRow",
     "DecisionRow",
+    "DrawnTrace",
     "EvaluationRow",
     "EvaluationSummary",
     "EventPosition",
+    "FrozenRow",
     "JobRow",
+    "LabelCount",
+    "LabelRow",
+    "LabelledVerdict",
     "LeaseLost",
     "LeaseToken",
     "Ledger",
@@ -65,6 +78,7 @@ __all__ = [
     "TraceRow",
     "VerdictCount",
     "VerdictRow",
+    "VerdictTally",
     "open_configured",
     "open_ledger",
 ]
