@@ -156,6 +156,17 @@ class Config(BaseModel):
         return self
 
     @model_validator(mode="after")
+    def _shadows_have_their_scorer(self) -> Self:
+        names = {scorer.name for scorer in self.scorers}
+        for number, scorer in enumerate(self.scorers):
+            if scorer.shadow_of is not None and (not scorer.shadow or scorer.shadow_of not in names - {scorer.name}):
+                raise ValueError(
+                    f"scorers[{number}].shadow_of {scorer.shadow_of!r}: a scorer with `shadow: true` names another one "
+                    f"of the scorers here, {sorted(names - {scorer.name})}"
+                )
+        return self
+
+    @model_validator(mode="after")
     def _references_exist(self) -> Self:
         for number, scorer in enumerate(self.scorers):
             if scorer.reference == "target" and scorer.target is None:

@@ -22,6 +22,7 @@ from monitor.curation import Curation
 from monitor.dataset.mlflow_store import MlflowDatasetStore
 from monitor.evaluation.evaluator import Evaluator
 from monitor.labels.feedback import Rules
+from monitor.labels.quality import JudgeQuality
 from monitor.ledger.ledger import Ledger
 from monitor.pipeline.effects import EffectsPolicy
 from monitor.pipeline.sampler import Subject
@@ -212,6 +213,11 @@ def recorded_series_of(config: Config, ledger: Ledger, now_ms: int) -> list[Seri
     """
     scorers = recorded_scorers_of(config, ledger)
     return SeriesViews(ledger=ledger.series, scorers=scorers, sight=sight_of(config)).read(now_ms)
+
+
+def quality_of(config: Config, ledger: Ledger, versions: Mapping[str, str]) -> JudgeQuality:
+    """How what labels say of the scorers is read; `versions` are those in force."""
+    return JudgeQuality(labels=ledger.labels, versions=versions, window=config.labelling.window)
 
 
 def _watched(config: Config, settings: ScorerSettings, version: str, *, judges: bool) -> WatchedScorer:

@@ -18,6 +18,8 @@ from monitor.duty import Duty
 from monitor.errors import ServiceUnavailable
 from monitor.evaluation.evaluator import Evaluator
 from monitor.evaluation.settings import ScheduleSettings
+from monitor.labels.reading import LabelReading
+from monitor.labels.rejudging import MovedFindings, Rejudging, held_back
 from monitor.leadership import RENEWALS_A_LIFE, Leadership
 from monitor.ledger.ledger import Ledger
 from monitor.ledger.rows import LeaseToken
@@ -67,6 +69,7 @@ class Duties:
         schedule = Schedule(self.log)
         self._add_own(schedule)
         self._add_upkeep(schedule)
+        self._add_labelling(schedule)
         self._add_evaluation(schedule)
         return schedule
 
@@ -124,7 +127,10 @@ class Duties:
                 settings=config.statistics,
                 sight=assembly.sight_of(config),
                 alerts=alerts,
+                warning=self._doubt,
+                held_back=held_back,
             ),
+            MovedFindings(ledger.frozen, self._versions, config.labelling.moved_alpha),
             CandidateFindings(ledger.evaluations, severities),
             SpendFindings(self.effects.judging.spending.pots),
             StreamFindings(ledger, alerts),
@@ -162,6 +168,36 @@ class Duties:
 
     def _publish_left(self, _token: LeaseToken) -> int:
         return publish_unpublished(self.effects, self.clock.now_ms() - _PUBLISH_GRACE_MS)
+
+    @property
+    def _versions(self) -> dict[str, str]:
+        return {each.name: each.version for each in self.effects.judging.suite}
+
+    def _doubt(self, scorer: str) -> str | None:
+        """Why alerts of a scorer are to be doubted, by what people say of its verdicts."""
+        settings = self.config.labelling
+        versions = {name: version for name, version in self._versions.items() if name == scorer}
+        [found] = assembly.quality_of(self.config, self._ledger, versions).read(self.clock.now_ms())
+        return found.warning(settings)
+
+    def _add_labelling(self, schedule: Schedule) -> None:
+        settings, ledger, suite = self.config.labelling, self._ledger, self.effects.judging.suite
+        rules = {each.name: each.rules for each in suite}
+        reading = LabelReading(ledger.labels, self.traces, rules, settings.window)
+        every = Every(interval=settings.read_every)
+        schedule.add("labels", every, self._duty("labels", lambda token: reading.read(token, self.clock.now_ms())))
+        if settings.rejudge is not None:
+            rejudging = Rejudging(
+                labels=ledger.labels,
+                frozen=ledger.frozen,
+                traces=self.traces,
+                suite=suite,
+                spending=self.effects.judging.spending,
+                settings=settings,
+                clock=self.clock,
+                log=self.log,
+            )
+            schedule.add("rejudge", _when(settings.rejudge), self._duty("rejudge", rejudging.run))
 
     def _publish_feedback(self, _token: LeaseToken) -> int:
         return self.feedback.publish_waiting(self.clock.now_ms())

@@ -186,6 +186,7 @@ class Daemon:
         reader = FigureReader(
             ledger=ledger,
             clock=self._clock,
+            quality=assembly.quality_of(config, ledger, {each.name: each.version for each in suite}).read,
             series=assembly.series_views_of(config, ledger, suite).read,
             targets={each.name: each.target for each in config.scorers if each.target is not None},
             dataset=config.dataset.name if config.dataset else None,

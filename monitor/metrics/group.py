@@ -54,6 +54,17 @@ class JobFigure:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class JudgeFigure:
+    """What labels say of a scorer: the share that agrees, and the corrected pass rate with its bounds, 0 to 1."""
+
+    scorer: str
+    agreement: float | None = None
+    corrected: float | None = None
+    lower: float | None = None
+    upper: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class GroupFigures:
     """What the ledger says at one look. What is not known is left out, never 0.
 
@@ -69,6 +80,7 @@ class GroupFigures:
         debt: what is owed; None where it is not known.
         pots: of the day's spend, those that have a limit.
         lost: topic -> events that the stream's retention deleted unread, 0 included.
+        judges: what people's labels say of the scorers.
         evidence: (scorer, segment) -> evidence of a regression, alarm at 1.
         detectable_drop: (scorer, segment) -> smallest fall of the pass rate that would be found.
     """
@@ -84,6 +96,7 @@ class GroupFigures:
     debt: Debt | None = None
     pots: Sequence[Pot] = ()
     lost: Mapping[str, int] = field(default_factory=dict)
+    judges: Sequence[JudgeFigure] = ()
     evidence: Mapping[tuple[str, str], float] = field(default_factory=dict)
     detectable_drop: Mapping[tuple[str, str], float] = field(default_factory=dict)
 
@@ -176,6 +189,11 @@ def _samples(figures: GroupFigures) -> Iterator[tuple[str, Samples]]:
     yield "spend_limit", _labelled(((pot.name, pot.unit), pot.limit) for pot in figures.pots)
     yield "events_accounted", _labelled(figures.accounted.items())
     yield "events_unaccounted", _labelled(((scorer,), events) for scorer, events in figures.unaccounted.items())
+    quality = figures.judges
+    yield "judge_agreement", _labelled(((each.scorer,), each.agreement) for each in quality)
+    yield "corrected_pass_rate", _labelled(((each.scorer,), each.corrected) for each in quality)
+    yield "corrected_pass_rate_lower", _labelled(((each.scorer,), each.lower) for each in quality)
+    yield "corrected_pass_rate_upper", _labelled(((each.scorer,), each.upper) for each in quality)
     yield "events_lost_to_retention", _labelled(((topic,), events) for topic, events in figures.lost.items())
 
 

@@ -17,6 +17,7 @@ from monitor.metrics import (
     GroupFigures,
     GroupMetrics,
     JobFigure,
+    JudgeFigure,
     KnownLabels,
     PassRateFigure,
     ProcessMetrics,
@@ -57,6 +58,7 @@ FIGURES = GroupFigures(
     accounted={("safety", "scored"): 4},
     unaccounted={"safety": 0},
     lost={"traces": 3},
+    judges=[JudgeFigure(scorer="safety", agreement=0.9, corrected=0.8, lower=0.7, upper=0.85)],
     evidence={("safety", "all"): 0.25},
     detectable_drop={("safety", "all"): 0.05},
 )
