@@ -7,9 +7,10 @@ from typing import Any, Literal
 
 from monitor.clock import Clock
 from monitor.debt import debt_of
+from monitor.labels.quality import ScorerQuality
 from monitor.ledger.ledger import Ledger
 from monitor.ledger.rows import ComparisonRow, JobRow, PositionRow, ReceiverState
-from monitor.metrics import CandidateFigure, GroupFigures, JobFigure, PassRateFigure
+from monitor.metrics import CandidateFigure, GroupFigures, JobFigure, JudgeFigure, PassRateFigure
 from monitor.series.view import SeriesView
 from monitor.spending import Pot
 
@@ -23,13 +24,15 @@ _KINDS: Mapping[str, Literal["production", "candidate"]] = {
 class FigureReader:
     """Reads the group's figures.
 
-    `series` gives every series as it is at a time in ms; `deadline_s` tells by when a job that last succeeded then is
-    overdue; `pagers` are the receivers on whom pages about quality rest, `receivers` all that are told now.
+    `series` gives every series as it is at a time in ms, `quality` what labels say of the scorers then; `deadline_s`
+    tells by when a job that last succeeded then is overdue; `pagers` are the receivers on whom pages about quality
+    rest, `receivers` all that are told now.
     """
 
     ledger: Ledger
     clock: Clock
     series: Callable[[int], Iterable[SeriesView]]
+    quality: Callable[[int], Iterable[ScorerQuality]]
     targets: Mapping[str, float]
     dataset: str | None
     scorers: Collection[str]
@@ -79,6 +82,7 @@ class FigureReader:
             accounted=accounted,
             debt=debt_of(ledger, self.scorers, self.clock.now_ms()),
             pots=list(self.pots()),
+            judges=[_judge(each) for each in self.quality(self.clock.now_ms())],
             lost=_lost(ledger.positions.all()),
             receivers=receivers,
             delivery_working=self._delivery_works(receivers),
@@ -92,6 +96,17 @@ class FigureReader:
     def _job(self, row: JobRow) -> JobFigure:
         last_s = None if row.last_success_ms is None else row.last_success_ms / 1000
         return JobFigure(last_success_s=last_s, deadline_s=self.deadline_s(row.job, last_s))
+
+
+def _judge(quality: ScorerQuality) -> JudgeFigure:
+    corrected = quality.corrected
+    return JudgeFigure(
+        scorer=quality.scorer,
+        agreement=None if quality.agreement is None else quality.agreement.share,
+        corrected=None if corrected is None else corrected.rate,
+        lower=None if corrected is None else corrected.lower,
+        upper=None if corrected is None else corrected.upper,
+    )
 
 
 def _lost(positions: Iterable[PositionRow]) -> Mapping[str, int]:

@@ -10,9 +10,10 @@ from rich.text import Text
 from monitor.clock import Clock
 from monitor.commands.tables import plain_table
 from monitor.config import Config
-from monitor.daemon.assembly import recorded_series_of
+from monitor.daemon.assembly import quality_of, recorded_scorers_of, recorded_series_of
 from monitor.debt import debt_of
 from monitor.evaluation.table import comparison_table
+from monitor.labels.quality import alike
 from monitor.ledger import Ledger
 from monitor.ledger.migrate import ALIVE_FOR_MS
 from monitor.spending import Spending
@@ -31,6 +32,8 @@ def status_tables(config: Config, ledger: Ledger, clock: Clock) -> Iterator[Rend
     yield _debt(config, ledger, clock)
     yield _spend(config, ledger, clock)
     yield _series(config, ledger, clock)
+    yield _labels(config, ledger, clock)
+    yield from _shadows(config, ledger, clock)
     yield _alerts(ledger)
     yield _receivers(config, ledger, clock)
     if config.dataset is not None:
@@ -109,6 +112,47 @@ def _series(config: Config, ledger: Ledger, clock: Clock) -> RenderableType:
     title = f"Series: pass rates of {config.statistics.window / timedelta(hours=1):g} h, and the drop noticed in a day"
     reasons = [f"  {each.scorer} in {each.segment}: {each.reason}\n" for each in views if each.reason is not None]
     return Group(plain_table(title, columns, rows), Text("".join(reasons), style="dim"))
+
+
+def _labels(config: Config, ledger: Ledger, clock: Clock) -> RenderableType:
+    """What people said: those who were asked, of traces drawn at random, and all the others, who are only listed."""
+    now_ms, settings = clock.now_ms(), config.labelling
+    since_ms = now_ms - settings.window // timedelta(milliseconds=1)
+    versions = {name: each.version for name, each in recorded_scorers_of(config, ledger).items()}
+    quality = {each.scorer: each for each in quality_of(config, ledger, versions).read(now_ms)}
+    rows = []
+    for count in ledger.labels.counts(since_ms):
+        found = quality.get(count.scorer) if count.drawn else None
+        agreement = None if found is None else found.agreement
+        corrected = None if found is None else found.corrected
+        rows.append(
+            (
+                count.scorer,
+                "drawn" if count.drawn else "volunteered",
+                f"{count.passed:,}",
+                f"{count.failed:,}",
+                "" if agreement is None else f"{agreement.share:.0%}",
+                "" if corrected is None else f"{corrected.rate:.3f} ({corrected.lower:.3f}-{corrected.upper:.3f})",
+            )
+        )
+    columns = ("scorer", "traces", "pass", "fail", "agreement", "corrected pass rate")
+    return plain_table(f"Labels of {settings.window / timedelta(days=1):g} days", columns, rows)
+
+
+def _shadows(config: Config, ledger: Ledger, clock: Clock) -> Iterator[RenderableType]:
+    since_ms = clock.now_ms() - config.statistics.window // timedelta(milliseconds=1)
+    for each in config.scorers:
+        if each.shadow_of is None:
+            continue
+        found = alike(ledger.figures.judged_alike(each.name, each.shadow_of, since_ms))
+        if found is None:
+            yield Text(f"Shadow {each.name} and {each.shadow_of}: no trace that both have judged\n", style="dim")
+        else:
+            kappa = "" if found.kappa is None else f", kappa {found.kappa:.2f}"
+            yield Text(
+                f"Shadow {each.name} and {each.shadow_of} agree on {found.share:.0%} "
+                f"({found.lower:.0%}-{found.upper:.0%}) of {found.n:,} traces{kappa}\n"
+            )
 
 
 def _rate(rate: float | None) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from consumers.dead_letters import DeadLetterQueue
 from consumers.decoding import decode
-from consumers.events import TraceEvent
+from consumers.events import Event, TraceEvent
 from consumers.file_source import FileSource
 from consumers.kafka_dead_letters import KafkaDeadLetters
 from consumers.kafka_source import KafkaSource
@@ -21,6 +21,8 @@ from monitor.config import Config
 from monitor.curation import Curation
 from monitor.dataset.mlflow_store import MlflowDatasetStore
 from monitor.evaluation.evaluator import Evaluator
+from monitor.labels.feedback import Rules
+from monitor.labels.quality import JudgeQuality
 from monitor.ledger.ledger import Ledger
 from monitor.pipeline.effects import EffectsPolicy
 from monitor.pipeline.sampler import Subject
@@ -82,7 +84,7 @@ def letter_contents(config: Config) -> LetterContents:
     return LetterContents(payload=config.dead_letters.payload, redact=Redaction(config.redaction).document)
 
 
-def decode_with(source: SourceSettings, clock: Clock, message: Message) -> TraceEvent:
+def decode_with(source: SourceSettings, clock: Clock, message: Message) -> Event:
     """The event in a message.
 
     Raises:
@@ -113,6 +115,11 @@ def policy_of(config: Config, scorers: Sequence[ConfiguredScorer]) -> EffectsPol
         segments=tuple(config.segments),
         judge_calls_per_hour=config.sampling.judge_calls_per_hour,
     )
+
+
+def rules_of(config: Config) -> Rules:
+    """How the values of each scorer are read, its own and people's."""
+    return {each.name: each.rules for each in config.scorers}
 
 
 def curation_of(config: Config, ledger: Ledger) -> Curation | None:
@@ -206,6 +213,11 @@ def recorded_series_of(config: Config, ledger: Ledger, now_ms: int) -> list[Seri
     """
     scorers = recorded_scorers_of(config, ledger)
     return SeriesViews(ledger=ledger.series, scorers=scorers, sight=sight_of(config)).read(now_ms)
+
+
+def quality_of(config: Config, ledger: Ledger, versions: Mapping[str, str]) -> JudgeQuality:
+    """How what labels say of the scorers is read; `versions` are those in force."""
+    return JudgeQuality(labels=ledger.labels, versions=versions, window=config.labelling.window)
 
 
 def _watched(config: Config, settings: ScorerSettings, version: str, *, judges: bool) -> WatchedScorer:

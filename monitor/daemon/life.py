@@ -26,11 +26,13 @@ from monitor.figures import FigureReader
 from monitor.health import Health
 from monitor.leadership import Leadership
 from monitor.ledger.file_lock import FileLock
+from monitor.ledger.label_rows import LABELS
 from monitor.ledger.ledger import Ledger, open_configured
 from monitor.masking import Mask
 from monitor.metrics import GroupMetrics, KnownLabels, ProcessMetrics
 from monitor.mlflow_transport import configure_mlflow_transport
 from monitor.pipeline.effects import Effects
+from monitor.pipeline.feedback import FeedbackEffects
 from monitor.pipeline.intake import IntakeLoop, IntakeParts
 from monitor.pipeline.judging import Judging
 from monitor.pipeline.patience import Patience
@@ -121,11 +123,20 @@ class Daemon:
             suite = self._build_suite(traces)
             metrics = self._build_metrics(suite, ledger)
             effects = self._build_effects(ledger, traces, suite, metrics)
-            loop = self._build_loop(effects, metrics)
+            feedback = self._build_feedback(effects)
+            loop = self._build_loop(effects, feedback, metrics)
             evaluator = evaluator_of(self._config)
             leadership = Leadership(ledger.lease, holder, settings.lease_ttl, self._clock, self._log)
             stack.callback(leadership.resign)
-            duties = self._duties(effects, leadership, presence, evaluator, traces, lag=lambda: loop.lag)
+            duties = self._duties(
+                effects=effects,
+                feedback=feedback,
+                leadership=leadership,
+                presence=presence,
+                evaluator=evaluator,
+                traces=traces,
+                lag=lambda: loop.lag,
+            )
             leadership.seek()
             with duties.schedule():
                 try:
@@ -176,6 +187,7 @@ class Daemon:
         reader = FigureReader(
             ledger=ledger,
             clock=self._clock,
+            quality=assembly.quality_of(config, ledger, {each.name: each.version for each in suite}).read,
             series=assembly.series_views_of(config, ledger, suite).read,
             targets={each.name: each.target for each in config.scorers if each.target is not None},
             dataset=config.dataset.name if config.dataset else None,
@@ -212,7 +224,20 @@ class Daemon:
             log=self._log,
         )
 
-    def _build_loop(self, effects: Effects, metrics: ProcessMetrics) -> IntakeLoop:
+    def _build_feedback(self, effects: Effects) -> FeedbackEffects:
+        return FeedbackEffects(
+            scorers=effects.policy.scorers,
+            rules=assembly.rules_of(self._config),
+            ledger=effects.ledger,
+            traces=effects.traces,
+            redaction=effects.redaction,
+            curation=effects.curation,
+            patience=self._patience,
+            shared=bool(self._config.source.where),
+            log=self._log,
+        )
+
+    def _build_loop(self, effects: Effects, feedback: FeedbackEffects, metrics: ProcessMetrics) -> IntakeLoop:
         config = self._config
         suite = list(effects.judging.suite)
         parts = IntakeParts(
@@ -220,8 +245,11 @@ class Daemon:
             dead_letters=assembly.build_dead_letters(config),
             decode=partial(assembly.decode_with, config.source, self._clock),
             is_ours=partial(assembly.is_ours, config.source.where),
-            sampler=Sampler(config.sampling, assembly.subjects_of(config, suite), effects.ledger.budget),
+            sampler=Sampler(
+                config.sampling, assembly.subjects_of(config, suite), effects.ledger.budget, config.labelling.rate
+            ),
             effects=effects,
+            feedback=feedback,
             positions=effects.ledger.positions,
             metrics=metrics,
             patience=self._patience,
@@ -232,17 +260,19 @@ class Daemon:
 
     def _duties(
         self,
+        *,
         effects: Effects,
+        feedback: FeedbackEffects,
         leadership: Leadership,
         presence: Presence,
         evaluator: Evaluator,
         traces: MlflowTraceStore,
-        *,
         lag: Callable[[], Mapping[tuple[str, int], int]],
     ) -> Duties:
         return Duties(
             config=self._config,
             effects=effects,
+            feedback=feedback,
             leadership=leadership,
             presence=presence,
             evaluator=evaluator,
@@ -259,7 +289,7 @@ class Daemon:
 def _known_sampling(config: Config) -> list[tuple[str, str]]:
     rules = [f"rule:{number}" for number in range(1, len(config.sampling.rules) + 1)]
     known = [(decision, reason) for decision in ("kept", "left_out") for reason in ("rate", "budget", *rules)]
-    return [*known, ("left_out", "evaluation")]
+    return [*known, ("left_out", "evaluation"), ("kept", LABELS)]
 
 
 def _holder() -> str:

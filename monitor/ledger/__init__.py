@@ -10,6 +10,14 @@ from monitor.ledger.errors import (
     LedgerUnavailable,
     OldReplicasRun,
 )
+from monitor.ledger.label_rows import (
+    DrawnTrace,
+    FrozenRow,
+    LabelCount,
+    LabelledVerdict,
+    LabelRow,
+    VerdictTally,
+)
 from monitor.ledger.ledger import Ledger, open_configured, open_ledger
 from monitor.ledger.rows import (
     Accounted,
@@ -43,10 +51,15 @@ __all__ = [
     "ComparisonRow",
     "DecisionRow",
     "DeliveryRow",
+    "DrawnTrace",
     "EvaluationRow",
     "EvaluationSummary",
     "EventPosition",
+    "FrozenRow",
     "JobRow",
+    "LabelCount",
+    "LabelRow",
+    "LabelledVerdict",
     "LeaseLost",
     "LeaseToken",
     "Ledger",
@@ -69,6 +82,7 @@ __all__ = [
     "TraceRow",
     "VerdictCount",
     "VerdictRow",
+    "VerdictTally",
     "open_configured",
     "open_ledger",
 ]

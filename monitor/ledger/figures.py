@@ -42,6 +42,22 @@ class Figures:
                 rates.append(PassRate(scorer=scorer, segment=segment, verdicts=count, rate=passed.weight / weight))
         return rates
 
+    def judged_alike(self, scorer: str, other: str, since_ms: int) -> Mapping[tuple[Label, Label], int]:
+        """What two scorers said of the same traces from `since_ms` on: (label, label of the other) -> traces.
+
+        Raises:
+            LedgerUnavailable: the database does not answer.
+        """
+        one, two = verdicts.alias("one"), verdicts.alias("two")
+        with self.database.read() as connection:
+            found = connection.execute(
+                select(one.c.label, two.c.label, func.count())
+                .join(two, (two.c.trace_id == one.c.trace_id) & (two.c.scorer == other))
+                .where(one.c.scorer == scorer, one.c.event_time_ms >= since_ms)
+                .group_by(one.c.label, two.c.label)
+            )
+            return {(label, another): count for label, another, count in found}
+
     def judged_since(self, since_ms: int, scorers: Collection[str]) -> int:
         """How many verdicts these scorers have given since then, by the time of judging.
 

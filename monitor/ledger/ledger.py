@@ -13,8 +13,10 @@ from monitor.ledger.deliveries import Deliveries
 from monitor.ledger.errors import LedgerError
 from monitor.ledger.evaluations import Evaluations
 from monitor.ledger.figures import Figures
+from monitor.ledger.frozen import Frozen
 from monitor.ledger.intake import Intake
 from monitor.ledger.jobs import Jobs
+from monitor.ledger.labels import Labels
 from monitor.ledger.lease import Leases
 from monitor.ledger.members import Members
 from monitor.ledger.migrate import migrate, require_migrated
@@ -48,6 +50,8 @@ class Ledger:
     spend: Spend
     replicas: Replicas
     retention: Retention
+    labels: Labels
+    frozen: Frozen
 
     def probe(self) -> None:
         """Ask the database for anything.
@@ -111,6 +115,8 @@ def open_ledger(
         spend=Spend(database),
         replicas=Replicas(database, revisions.head),
         retention=Retention(database),
+        labels=Labels(database),
+        frozen=Frozen(database),
     )
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-DecisionState = Literal["due", "parked", "left_out", "member", "scored"]
+DecisionState = Literal["due", "parked", "left_out", "member", "scored", "drawn"]
 ClaimOutcome = Literal["new", "again", "duplicate"]
 Label = Literal["pass", "fail", "error"]
 MemberState = Literal["active", "evicted"]
@@ -47,7 +47,7 @@ class TraceRow:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DecisionRow:
-    """What sampling decided for one subject: a scorer's name, or `dataset:NAME`.
+    """What sampling decided for one subject: a scorer's name, `dataset:NAME`, or `labels` for a trace to be labelled.
 
     `probability` is the inclusion probability, fixed before the score is known.
     """

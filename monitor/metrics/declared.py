@@ -266,6 +266,22 @@ _GROUP: Final = (
         "topic",
         "Events that the stream's retention deleted before they were read, since the ledger began.",
     ),
+    _declare(
+        "gauge",
+        "group",
+        "judge_agreement",
+        "scorer",
+        "Share of people's labels on traces drawn at random that say what the scorer said, 0 to 1.",
+    ),
+    _declare(
+        "gauge",
+        "group",
+        "corrected_pass_rate",
+        "scorer",
+        "Pass rate that people would have given all judged traffic, by their labels on traces drawn at random.",
+    ),
+    _declare("gauge", "group", "corrected_pass_rate_lower", "scorer", "Lower bound of that rate, 95 %."),
+    _declare("gauge", "group", "corrected_pass_rate_upper", "scorer", "Upper bound of that rate, 95 %."),
 )
 
 METRICS: Final[tuple[Declared, ...]] = _PROCESS + _GROUP

@@ -55,6 +55,17 @@ class JobFigure:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class JudgeFigure:
+    """What labels say of a scorer: the share that agrees, and the corrected pass rate with its bounds, 0 to 1."""
+
+    scorer: str
+    agreement: float | None = None
+    corrected: float | None = None
+    lower: float | None = None
+    upper: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class GroupFigures:
     """What the ledger says at one look. What is not known is left out, never 0.
 
@@ -72,6 +83,7 @@ class GroupFigures:
         lost: topic -> events that the stream's retention deleted unread, 0 included.
         delivery_working: whether alerts need nobody else to tell of them; None where it is not known.
         receivers: receiver -> how it is doing.
+        judges: what people's labels say of the scorers.
         evidence: (scorer, segment) -> evidence of a regression, alarm at 1.
         detectable_drop: (scorer, segment) -> smallest fall of the pass rate that would be found.
     """
@@ -89,6 +101,7 @@ class GroupFigures:
     lost: Mapping[str, int] = field(default_factory=dict)
     delivery_working: bool | None = None
     receivers: Mapping[str, ReceiverState] = field(default_factory=dict)
+    judges: Sequence[JudgeFigure] = ()
     evidence: Mapping[tuple[str, str], float] = field(default_factory=dict)
     detectable_drop: Mapping[tuple[str, str], float] = field(default_factory=dict)
 
@@ -186,6 +199,11 @@ def _samples(figures: GroupFigures) -> Iterator[tuple[str, Samples]]:
     receivers = figures.receivers.items()
     yield "receiver_working", _labelled(((name,), float(not state.failing)) for name, state in receivers)
     yield "alerts_undelivered", _labelled(((name,), state.owed) for name, state in receivers)
+    quality = figures.judges
+    yield "judge_agreement", _labelled(((each.scorer,), each.agreement) for each in quality)
+    yield "corrected_pass_rate", _labelled(((each.scorer,), each.corrected) for each in quality)
+    yield "corrected_pass_rate_lower", _labelled(((each.scorer,), each.lower) for each in quality)
+    yield "corrected_pass_rate_upper", _labelled(((each.scorer,), each.upper) for each in quality)
     yield "events_lost_to_retention", _labelled(((topic,), events) for topic, events in figures.lost.items())
 
 

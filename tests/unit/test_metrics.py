@@ -18,6 +18,7 @@ from monitor.metrics import (
     GroupFigures,
     GroupMetrics,
     JobFigure,
+    JudgeFigure,
     KnownLabels,
     PassRateFigure,
     ProcessMetrics,
@@ -61,6 +62,7 @@ FIGURES = GroupFigures(
     lost={"traces": 3},
     delivery_working=False,
     receivers={"ops": ReceiverState(owed=2, failing=True), "chat": ReceiverState()},
+    judges=[JudgeFigure(scorer="safety", agreement=0.9, corrected=0.8, lower=0.7, upper=0.85)],
     evidence={("safety", "all"): 0.25},
     detectable_drop={("safety", "all"): 0.05},
 )
