@@ -145,6 +145,33 @@ def test_a_secret_is_never_shown(load):
     assert "did you mean 'url'?" in said
 
 
+def test_receivers_are_read_with_their_secrets_and_none_is_shown(load):
+    """Addresses may hold tokens: a wrong one is named by its key alone."""
+    text = "app: shop\nscorers: [{name: safety, use: Safety}]\nalerts:\n  receivers:\n"
+    good = text + '    - {name: ops, kind: webhook, url: "${HOOK}", repeat: 1h, severities: [page]}\n'
+    environ = {"HOOK": "https://ops.example/very-secret-9"}
+    [ops] = load(good, environ=environ).alerts.receivers
+    assert ops.addresses[0].get_secret_value() == "https://ops.example/very-secret-9"
+    assert "very-secret-9" not in repr(ops)
+    for wrong in (
+        'url: ["${HOOK}"]',
+        'url: "x${HOOK}"',
+        'url: "${HOOK}", kinds: [a]',
+        'url: "${HOOK}", urls: ["${HOOK}"]',
+    ):
+        said = complaint(load, f"{text}    - {{name: ops, kind: webhook, {wrong}}}\n", environ=environ)
+        assert "alerts.receivers[0]" in said
+        assert "very-secret-9" not in said
+
+
+def test_texts_of_customers_leave_only_redacted(load):
+    """`content: redacted` without a pattern would redact nothing: it is refused."""
+    text = "app: shop\nscorers: [{name: safety, use: Safety}]\n"
+    text += "alerts: {receivers: [{name: ops, kind: webhook, url: http://ops.example, content: redacted}]}\n"
+    assert "needs `redaction.patterns`" in complaint(load, text)
+    assert load(text, "redaction: {patterns: [email]}\n").alerts.receivers[0].content == "redacted"
+
+
 @pytest.mark.parametrize("text", ["a: [", "- a", "\t", "app: &x {y: *x}", "? [1]\n: 2"])
 def test_what_is_no_configuration_at_all_is_told_plainly(load, text):
     """Broken YAML, a list, a loop and odd keys are a ConfigError like all else."""

@@ -64,6 +64,25 @@ def test_of_a_url_only_the_password_is_secret():
     assert _masked("http://bob:open-sesame@h/", address="http://bob:open-sesame@h") == "http://bob:***@h/"
 
 
+@pytest.mark.parametrize(
+    ("url", "secrets"),
+    [
+        ("https://hooks.example.com/services/T01AB2CD/B9XY8ZW7/fEEdFACE99aa", ["T01AB2CD", "B9XY8ZW7", "fEEdFACE99aa"]),
+        ("https://ops.example.com/hook?token=Qu3ry-T0ken&room=general", ["Qu3ry-T0ken"]),
+        ("https://anna:pw-of-anna@ops.example.com/hook", ["pw-of-anna"]),
+        ("slack://T1JJ3T3L2/A1BRTD4JD/TIiajkdnlazkcOXr/#alerts", ["T1JJ3T3L2", "A1BRTD4JD", "TIiajkdnlazkcOXr"]),
+        ("mailtos://anna:mail%20pass@smtp.example.com?to=ops@example.com", ["mail%20pass", "mail pass"]),
+    ],
+)
+def test_of_a_webhook_s_or_a_chat_s_address_whatever_may_be_a_token_is_secret(url, secrets):
+    """Its parts are masked alone and in it; words and hosts are not, so that no line gets holes by chance."""
+    for secret in secrets:
+        assert _masked(f"got {secret} back", part=_Part(key=url)) == "got *** back"
+    assert _masked(f"cannot reach {url} now", part=_Part(key=url)) == "cannot reach *** now"
+    for word in ("services", "general", "hooks.example.com", "ops.example.com", "smtp.example.com", "127.0.0.1:9093"):
+        assert _masked(f"the {word} of it", part=_Part(key=url)) == f"the {word} of it"
+
+
 def test_the_token_of_a_header_is_masked_without_its_scheme():
     """`Bearer TOKEN` is the secret; a library may show TOKEN alone."""
     said = _masked("got token-0123456789", part=_Part(headers={"Authorization": "Bearer token-0123456789"}))
