@@ -19,9 +19,8 @@ BASIC = "Basic " + base64.b64encode(f"anna:{PASSWORD}".encode()).decode()
 # A hook of the interpreter itself: whatever asks for a name or opens a connection, in Python or in a library in C.
 WATCHED = """
 import sys
-asked = []
-sys.addaudithook(lambda name, args: asked.append((name, args)) if name in NAMES else None)
-NAMES = {"socket.connect", "socket.getaddrinfo", "socket.gethostbyname", "socket.sendto"}
+asked, watched = [], {"socket.connect", "socket.getaddrinfo", "socket.gethostbyname", "socket.sendto"}
+sys.addaudithook(lambda name, args: asked.append(name) if name in watched else None)
 from monitor.alerts.receivers import ReceiverSettings
 from monitor.delivery.assembly import notifier_of
 for url in ("slack://T1JJ3T3L2/A1BRTD4JD/TIiajkdnlazkcOXrIdevi7FQ", "mailto://anna:pw@example.com", "json://h/x"):
@@ -29,6 +28,9 @@ for url in ("slack://T1JJ3T3L2/A1BRTD4JD/TIiajkdnlazkcOXrIdevi7FQ", "mailto://an
     print(words)
 import apprise
 print("ASKED", asked)
+import socket
+socket.socket().connect_ex(("127.0.0.1", 1))
+print("AND THEN", asked)
 """
 
 
@@ -89,6 +91,7 @@ def test_apprise_contacts_nobody_until_it_is_told_something():
     assert done.returncode == 0, done.stderr
     assert "Slack: the address is understood" in done.stdout
     assert "ASKED []" in done.stdout
+    assert "AND THEN ['socket.connect']" in done.stdout
 
 
 def test_apprise_puts_no_address_of_its_own_into_a_message(webhook):

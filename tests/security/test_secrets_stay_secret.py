@@ -16,6 +16,7 @@ import yaml
 from guard import guarded
 from scram import SCRAM_PASSWORD
 from sqlalchemy.engine import make_url
+from webhook_receiver import WebhookReceiver
 
 from consumers.kafka_publish import publish_lines
 from consumers.kafka_source import KafkaSource
@@ -28,7 +29,10 @@ HEADER = "header-token-7bb01c"
 SCRAPE = "scrape-password-c3d5"
 WRONG = "never-right-8e8e8e"
 
-SECRETS = (JUDGE_KEY, MLFLOW_TOKEN, HEADER, SCRAPE, SCRAM_PASSWORD, WRONG)
+HOOK = "Hook-t0ken-5d5d5d"
+SIGNING = "signing-key-6c6c6c"
+
+SECRETS = (JUDGE_KEY, MLFLOW_TOKEN, HEADER, SCRAPE, SCRAM_PASSWORD, WRONG, HOOK, SIGNING)
 
 
 @pytest.fixture
@@ -44,7 +48,14 @@ def services(mlflow_server, judge_endpoint):
 
 
 @pytest.fixture
-def configuration(services, guarded_kafka, guarded_topic, password_role, postgres_ledger_url, tmp_path):
+def webhook():
+    """A webhook whose address is a secret."""
+    with WebhookReceiver() as receiver:
+        yield receiver
+
+
+@pytest.fixture
+def configuration(services, guarded_kafka, guarded_topic, password_role, postgres_ledger_url, webhook, tmp_path):
     """The configuration, its secrets partly from files and partly from the environment."""
     mlflow, judge, version = services
     role, _, ledger_password = password_role
@@ -89,6 +100,12 @@ def configuration(services, guarded_kafka, guarded_topic, password_role, postgre
                 for name in ("v1", "v2")
             },
         },
+        "alerts": {
+            "receivers": [
+                {"name": "ops", "kind": "webhook", "url": f"{webhook.address}/{HOOK}", "secret": SIGNING},
+                {"name": "chat", "kind": "apprise", "url": f"json://{webhook.address.removeprefix('http://')}/{HOOK}"},
+            ]
+        },
         "http": {"port": 0, "users": {"prometheus": "${SCRAPE}"}},
         "pipeline": {"upkeep_every": "1s", "commit_every": "200ms"},
         "log": {"level": "debug"},
@@ -125,7 +142,7 @@ def _leaks(text, *more):
 
 
 def test_a_whole_life_tells_and_keeps_no_secret(
-    configuration, guarded_kafka, guarded_topic, password_role, tmp_path, tmp_path_factory
+    configuration, webhook, guarded_kafka, guarded_topic, password_role, tmp_path, tmp_path_factory
 ):
     """check, run at debug level, its metrics and readiness, evaluate, status; then the ledger, MLflow, dead letters."""
     ledger_password = password_role[2]
@@ -140,6 +157,11 @@ def test_a_whole_life_tells_and_keeps_no_secret(
     heard |= _lived(file, tmp_path)
     code, heard["evaluate"] = _said("evaluate", "-c", file)
     assert "v2 against v1" in heard["evaluate"], heard["evaluate"]
+    code, heard["page-test"] = _said("page-test", "-c", file)
+    assert code == 0, heard["page-test"]
+    webhook.answer(500)
+    code, heard["page-test that fails"] = _said("page-test", "-c", file, "--within", "1")
+    assert code == 3
     code, heard["status"] = _said("status", "-c", file)
     assert code == 0
     assert "safety" in heard["status"]
