@@ -52,6 +52,10 @@ scorers:
 
 alerts:
   mode: observe                   # `deliver` once you trust the numbers
+  # receivers:                    # who is told; try them with: tracewatch page-test -c FILE
+  #   - {name: alertmanager, kind: alertmanager, url: "http://127.0.0.1:9093"}
+  #   - {name: pager, kind: webhook, url: "${PAGER_URL}", secret: "${PAGER_SECRET}", severities: [page]}
+  #   - {name: chat, kind: apprise, url: "${CHAT_URL}"}    # slack://..., mailtos://...
 
 http: {host: 127.0.0.1, port: 9464}   # /metrics, /healthz, /readyz
 """

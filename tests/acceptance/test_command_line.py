@@ -35,7 +35,7 @@ def test_help_lists_every_command_and_imports_nothing_heavy(tracewatch):
     done = tracewatch("--help", PYTHONPROFILEIMPORTTIME="1")
     assert done.returncode == 0
     commands = ("init", "run", "check", "demo", "evaluate", "compare", "publish", "status", "config-schema")
-    for command in (*commands, "replay", "dead-letters", "explain", "reset", "migrate", "backtest"):
+    for command in (*commands, "replay", "dead-letters", "explain", "reset", "migrate", "backtest", "page-test"):
         assert command in done.stdout
     imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
     assert not imported & {"mlflow", "pandas", "kafka", "sqlalchemy", "openai", "scipy"}
