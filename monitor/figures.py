@@ -9,7 +9,7 @@ from monitor.clock import Clock
 from monitor.debt import debt_of
 from monitor.labels.quality import ScorerQuality
 from monitor.ledger.ledger import Ledger
-from monitor.ledger.rows import ComparisonRow, JobRow, PositionRow
+from monitor.ledger.rows import ComparisonRow, JobRow, PositionRow, ReceiverState
 from monitor.metrics import CandidateFigure, GroupFigures, JobFigure, JudgeFigure, PassRateFigure
 from monitor.series.view import SeriesView
 from monitor.spending import Pot
@@ -26,6 +26,7 @@ class FigureReader:
 
     `series` gives every series as it is at a time in ms, `quality` what labels say of the scorers then; `deadline_s`
     tells by when a job that last succeeded then is overdue.
+    `pagers` are the receivers on whom pages about quality rest, `receivers` all that are told now.
     """
 
     ledger: Ledger
@@ -37,6 +38,9 @@ class FigureReader:
     scorers: Collection[str]
     pots: Callable[[], Iterable[Pot]]
     deadline_s: Callable[[str, float | None], float | None]
+    receivers: Collection[str] = ()
+    pagers: Collection[str] = ()
+    observes: bool = False
 
     def read(self) -> GroupFigures:
         """The figures of now.
@@ -48,6 +52,7 @@ class FigureReader:
         accounted = {(row.scorer, row.outcome): row.count for row in ledger.positions.accounted()}
         off = {row.scorer: row.received - row.accounted for row in ledger.positions.mismatches()}
         series = list(self.series(self.clock.now_ms()))
+        receivers = ledger.deliveries.states(self.receivers, self.clock.now_ms())
         return GroupFigures(
             pass_rates=[
                 PassRateFigure(
@@ -79,8 +84,14 @@ class FigureReader:
             pots=list(self.pots()),
             judges=[_judge(each) for each in self.quality(self.clock.now_ms())],
             lost=_lost(ledger.positions.all()),
+            receivers=receivers,
+            delivery_working=self._delivery_works(receivers),
             unaccounted={scorer: off.get(scorer, 0) for scorer, _ in accounted},
         )
+
+    def _delivery_works(self, receivers: Mapping[str, ReceiverState]) -> bool:
+        # Whom nobody is to tell of anything, Prometheus's rules do not tell either.
+        return self.observes or (bool(self.pagers) and not any(receivers[name].failing for name in self.pagers))
 
     def _job(self, row: JobRow) -> JobFigure:
         last_s = None if row.last_success_ms is None else row.last_success_ms / 1000

@@ -131,6 +131,19 @@ def mlflow_server(mlflow_server_process):
 
 
 @pytest.fixture(scope="session")
+def alertmanager(tmp_path_factory):
+    """The address of a running Alertmanager of Debian's package, which tells nobody."""
+    from alertmanager_server import AlertmanagerServer
+
+    if (command := shutil.which("prometheus-alertmanager")) is None:
+        lacking("prometheus-alertmanager is not installed (Debian: apt-get install prometheus-alertmanager)")
+    server = AlertmanagerServer(command, tmp_path_factory.mktemp("alertmanager"))
+    server.start()
+    yield server.address
+    server.stop()
+
+
+@pytest.fixture(scope="session")
 def judge_endpoint():
     """A scripted OpenAI-compatible endpoint over real HTTP."""
     from monitor.demo.scripted_endpoint import ScriptedEndpoint

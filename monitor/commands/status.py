@@ -35,6 +35,7 @@ def status_tables(config: Config, ledger: Ledger, clock: Clock) -> Iterator[Rend
     yield _labels(config, ledger, clock)
     yield from _shadows(config, ledger, clock)
     yield _alerts(ledger)
+    yield _receivers(config, ledger, clock)
     if config.dataset is not None:
         name, most = config.dataset.name, config.dataset.max_rows
         yield Text(f"Dataset {name}: {ledger.members.count(name)} rows of at most {most}\n")
@@ -164,6 +165,15 @@ def _alerts(ledger: Ledger) -> RenderableType:
         for each in ledger.alerts.history(_ALERTS_SHOWN)
     ]
     return plain_table("Alerts", ("state", "regression", "scorer", "segment", "since (UTC)"), rows)
+
+
+def _receivers(config: Config, ledger: Ledger, clock: Clock) -> RenderableType:
+    states = ledger.deliveries.states([each.name for each in config.alerts.told], clock.now_ms())
+    rows = [
+        (name, "failing" if state.failing else "working", f"{state.owed:,}", state.last_error or "")
+        for name, state in states.items()
+    ]
+    return plain_table("Receivers of alerts", ("receiver", "state", "undelivered", "error"), rows)
 
 
 def _jobs(ledger: Ledger) -> RenderableType:

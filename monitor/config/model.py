@@ -25,7 +25,7 @@ from scorers.settings import JudgeSettings, ScorerSettings
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$")]
 LabelName = Annotated[str, Field(pattern=r"^[a-zA-Z][a-zA-Z0-9_]{0,62}$")]
-_OWN_LABELS = ("app", "kind", "scorer", "segment", "severity")
+_OWN_LABELS = ("alertname", "app", "kind", "scorer", "segment", "severity")
 
 
 class Config(BaseModel):
@@ -141,6 +141,16 @@ class Config(BaseModel):
             raise ValueError(
                 "`dead_letters.payload: redacted` needs `redaction.patterns`, such as [email, phone, key]; "
                 "`reference` keeps nothing of the message"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _texts_of_alerts_can_be_redacted(self) -> Self:
+        bare = [each.name for each in self.alerts.receivers if each.content == "redacted"]
+        if bare and not self.redaction.patterns:
+            raise ValueError(
+                f"`content: redacted` of the receiver {bare[0]!r} needs `redaction.patterns`, such as [email, phone, "
+                "key]; `links` sends no text"
             )
         return self
 

@@ -14,6 +14,8 @@ from monitor.candidate_findings import CandidateFindings
 from monitor.clock import Clock
 from monitor.config import Config
 from monitor.daemon import assembly
+from monitor.daemon.delivering import job_of, outbox_of, sending_of
+from monitor.delivery.outbox import Outbox
 from monitor.duty import Duty
 from monitor.errors import ServiceUnavailable
 from monitor.evaluation.evaluator import Evaluator
@@ -98,7 +100,10 @@ class Duties:
 
     def _add_upkeep(self, schedule: Schedule) -> None:
         every = Every(interval=self.config.pipeline.upkeep_every)
-        schedule.add("alerts", every, self._duty("alerts", self._close_and_look()))
+        outbox = self._outbox()
+        schedule.add("alerts", every, self._duty("alerts", self._close_and_look(outbox)))
+        for job, send in sending_of(outbox).items():
+            schedule.add(job, every, self._duty(job, send))
         schedule.add("parked", every, self._duty("parked", self._work_off))
         schedule.add("publish", every, self._duty("publish", self._publish_left))
         schedule.add("feedback", every, self._duty("feedback", self._publish_feedback))
@@ -106,8 +111,8 @@ class Duties:
         if self.effects.curation is not None:
             schedule.add("dataset", every, self._duty("dataset", self.effects.curation.curate))
 
-    def _close_and_look(self) -> Callable[[LeaseToken], None]:
-        """Close the blocks whose time has come, then see what the alert table makes of it."""
+    def _close_and_look(self, outbox: Outbox) -> Callable[[LeaseToken], None]:
+        """Close the blocks whose time has come, see what the alert table makes of it, and note whom to tell."""
         config, ledger, alerts = self.config, self._ledger, self.config.alerts
         watched = assembly.watched_of(config, self.effects.judging.suite)
         severities = assembly.severities_of(config)
@@ -142,13 +147,27 @@ class Duties:
                 deadlines(config, self.clock.now_ms() / 1000),
             ),
         )
-        alerting = Alerting(ledger.alerts, finders, self.log)
+        alerting = Alerting(ledger.alerts, finders, self.log, alerts.severity)
 
         def close_and_look(token: LeaseToken) -> None:
+            # Before the look as well: what a killed holder saw and did not write down is told even if it ends now.
+            outbox.note(token)
             closing.close(token, self.clock.now_ms())
             alerting.look(token, self.clock.now_ms())
+            outbox.note(token)
 
         return close_and_look
+
+    def _outbox(self) -> Outbox:
+        return outbox_of(
+            config=self.config,
+            deliveries=self._ledger.deliveries,
+            traces=self.traces,
+            count=self.effects.judging.metrics.alert_delivered,
+            stop=self.stop,
+            clock=self.clock,
+            log=self.log,
+        )
 
     def _add_evaluation(self, schedule: Schedule) -> None:
         settings, spending = self.config.evaluation, self.effects.judging.spending
@@ -239,6 +258,7 @@ def _when(plan: ScheduleSettings) -> Every | Cron:
 
 def _plans(config: Config) -> dict[str, Every | Cron]:
     plans: dict[str, Every | Cron] = dict.fromkeys(_UPKEEP, Every(interval=config.pipeline.upkeep_every))
+    plans |= {job_of(each.name): Every(interval=config.pipeline.upkeep_every) for each in config.alerts.told}
     plans["retention"] = Every(interval=_RETENTION_EVERY)
     if config.evaluation is not None and config.evaluation.schedule is not None:
         plans["evaluation"] = _when(config.evaluation.schedule)

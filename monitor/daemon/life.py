@@ -181,6 +181,7 @@ class Daemon:
             dead_letter_reasons=(*REASONS, "trace_rejected"),
             sampling=_known_sampling(config),
             labels=config.labels,
+            receivers=[each.name for each in config.alerts.told],
         )
         metrics = ProcessMetrics(self._registry, known, self._health, endpoint_state)
         reader = FigureReader(
@@ -193,6 +194,9 @@ class Daemon:
             deadline_s=deadlines(config, self._clock.now_ms() / 1000),
             scorers=frozenset(scorer.name for scorer in suite),
             pots=assembly.spending_of(config, ledger, self._clock).pots,
+            receivers=[each.name for each in config.alerts.told],
+            pagers=[each.name for each in config.alerts.told if each.takes("production_regression", "page")],
+            observes=config.alerts.mode == "observe",
         )
         self._registry.register(GroupMetrics(config.app, reader.read, self._clock))
         return metrics

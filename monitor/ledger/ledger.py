@@ -9,6 +9,7 @@ from monitor.clock import Clock, SystemClock
 from monitor.ledger.alerts import Alerts
 from monitor.ledger.budget import Budget
 from monitor.ledger.database import Database, open_engine
+from monitor.ledger.deliveries import Deliveries
 from monitor.ledger.errors import LedgerError
 from monitor.ledger.evaluations import Evaluations
 from monitor.ledger.figures import Figures
@@ -42,6 +43,7 @@ class Ledger:
     lease: Leases
     evaluations: Evaluations
     alerts: Alerts
+    deliveries: Deliveries
     jobs: Jobs
     figures: Figures
     series: Series
@@ -106,6 +108,7 @@ def open_ledger(
         lease=Leases(database),
         evaluations=Evaluations(database),
         alerts=Alerts(database),
+        deliveries=Deliveries(database),
         jobs=Jobs(database),
         figures=Figures(database),
         series=Series(database),

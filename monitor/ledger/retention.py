@@ -25,6 +25,7 @@ from monitor.ledger.schema import (
     budget_factors,
     comparisons,
     decisions,
+    deliveries,
     evaluations,
     frozen_rows,
     jobs,
@@ -94,6 +95,7 @@ class Retention:
             # The newest of these remembers the losses that it told of: without it they would be told of again.
             alerts.c.kind != "lost_to_retention",
         )
+        batches.delete(deliveries, deliveries.c.alert_id.not_in(select(alerts.c.id)))
         _prune_evaluations(batches, event_ms)
         batches.delete(
             jobs,

@@ -9,6 +9,7 @@ ClaimOutcome = Literal["new", "again", "duplicate"]
 Label = Literal["pass", "fail", "error"]
 MemberState = Literal["active", "evicted"]
 AlertState = Literal["pending", "firing", "resolved"]
+Transition = Literal["fired", "raised", "resolved"]
 EvaluationState = Literal["running", "finished", "failed"]
 
 
@@ -239,6 +240,33 @@ class AlertRow:
     fired_ms: int | None = None
     resolved_ms: int | None = None
     details: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DeliveryRow:
+    """What a receiver is told of an alert: that it fired, that its severity rose to a page, or that it is over.
+
+    `attempts` are those since it was last accepted, `delivered_ms` is when it first was.
+    """
+
+    alert_id: str
+    receiver: str
+    transition: Transition
+    severity: str
+    created_ms: int
+    next_attempt_ms: int
+    attempts: int = 0
+    delivered_ms: int | None = None
+    last_error: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ReceiverState:
+    """How a receiver is doing: messages not accepted yet, whether it fails, its last error while it does."""
+
+    owed: int = 0
+    failing: bool = False
+    last_error: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -408,13 +408,15 @@ frozen_rows = Table(
     Column("latest_at_ms", BigInteger),
 )
 
-# One row an alert, receiver and transition (`fired`, `resolved`), until it is delivered and for a while after.
+# One row an alert, receiver and transition (`fired`, `raised`, `resolved`), kept as long as its alert. `severity` is
+# that of which it tells, `attempts` those since it was last accepted, `delivered_ms` when it first was.
 deliveries = Table(
     "tracewatch_deliveries",
     metadata,
     Column("alert_id", PlainText, primary_key=True),
     Column("receiver", PlainText, primary_key=True),
     Column("transition", PlainText, primary_key=True),
+    Column("severity", PlainText, nullable=False),
     Column("created_ms", BigInteger, nullable=False),
     Column("attempts", Integer, nullable=False, server_default="0"),
     Column("next_attempt_ms", BigInteger, nullable=False),

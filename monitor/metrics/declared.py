@@ -117,6 +117,13 @@ _PROCESS: Final = (
         "Calls to the judge's endpoint that may be under way at once, as far as it takes them.",
     ),
     _declare(
+        "counter",
+        "process",
+        "alerts_delivered_total",
+        "receiver outcome",
+        "Messages about alerts, reminders included: accepted by the receiver, or failed and to be tried again.",
+    ),
+    _declare(
         "gauge",
         "process",
         "build_info",
@@ -228,6 +235,29 @@ _GROUP: Final = (
         "events_unaccounted",
         "scorer",
         "Events past the watermarks minus those accounted for: anything but 0 is a defect.",
+    ),
+    _declare(
+        "gauge",
+        "group",
+        "delivery_working",
+        "",
+        "1 while alerts need nobody else to tell of them: all receivers of pages on quality work, or alerts are only "
+        "observed. 0 while one of them fails, or none is configured.",
+    ),
+    _declare(
+        "gauge",
+        "group",
+        "receiver_working",
+        "receiver",
+        "1 while the receiver accepts what it is told; 0 after three failures in a row, or when it owes an answer for "
+        "two minutes.",
+    ),
+    _declare(
+        "gauge",
+        "group",
+        "alerts_undelivered",
+        "receiver",
+        "Messages about alerts that the receiver has not accepted yet.",
     ),
     _declare(
         "gauge",

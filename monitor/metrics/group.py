@@ -11,6 +11,7 @@ from prometheus_client.registry import Collector
 from monitor.clock import Clock
 from monitor.debt import Debt
 from monitor.errors import ServiceUnavailable
+from monitor.ledger.rows import ReceiverState
 from monitor.metrics.declared import METRICS, bounded, family
 from monitor.spending import Pot
 
@@ -81,6 +82,8 @@ class GroupFigures:
         pots: of the day's spend, those that have a limit.
         lost: topic -> events that the stream's retention deleted unread, 0 included.
         judges: what people's labels say of the scorers.
+        delivery_working: whether alerts need nobody else to tell of them; None where it is not known.
+        receivers: receiver -> how it is doing.
         evidence: (scorer, segment) -> evidence of a regression, alarm at 1.
         detectable_drop: (scorer, segment) -> smallest fall of the pass rate that would be found.
     """
@@ -97,6 +100,8 @@ class GroupFigures:
     pots: Sequence[Pot] = ()
     lost: Mapping[str, int] = field(default_factory=dict)
     judges: Sequence[JudgeFigure] = ()
+    delivery_working: bool | None = None
+    receivers: Mapping[str, ReceiverState] = field(default_factory=dict)
     evidence: Mapping[tuple[str, str], float] = field(default_factory=dict)
     detectable_drop: Mapping[tuple[str, str], float] = field(default_factory=dict)
 
@@ -194,6 +199,11 @@ def _samples(figures: GroupFigures) -> Iterator[tuple[str, Samples]]:
     yield "corrected_pass_rate", _labelled(((each.scorer,), each.corrected) for each in quality)
     yield "corrected_pass_rate_lower", _labelled(((each.scorer,), each.lower) for each in quality)
     yield "corrected_pass_rate_upper", _labelled(((each.scorer,), each.upper) for each in quality)
+    if figures.delivery_working is not None:
+        yield "delivery_working", {(): float(figures.delivery_working)}
+    receivers = figures.receivers.items()
+    yield "receiver_working", _labelled(((name,), float(not state.failing)) for name, state in receivers)
+    yield "alerts_undelivered", _labelled(((name,), state.owed) for name, state in receivers)
     yield "events_lost_to_retention", _labelled(((topic,), events) for topic, events in figures.lost.items())
 
 

@@ -18,6 +18,7 @@ from monitor.debt import Debt
 from monitor.errors import AddressInUseError
 from monitor.exposition import HttpPort, HttpSettings, application
 from monitor.health import Health
+from monitor.ledger.rows import ReceiverState
 from monitor.metrics import (
     METRICS,
     CandidateFigure,
@@ -46,6 +47,8 @@ FIGURES = GroupFigures(
     accounted={("safety", "scored"): 4},
     unaccounted={"safety": 0},
     lost={"traces": 0},
+    delivery_working=True,
+    receivers={"ops": ReceiverState()},
     evidence={("safety", "all"): 0.5},
     detectable_drop={("safety", "all"): 0.1},
 )
@@ -82,6 +85,7 @@ class Daemon:
             judges=("safety",),
             dead_letter_reasons=("not_json",),
             sampling=(("kept", "rate"),),
+            receivers=("ops",),
         )
         self.metrics = ProcessMetrics(registry, known, self.health, lambda: ENDPOINT)
         registry.register(GroupMetrics("shop", lambda: FIGURES, ManualClock()))

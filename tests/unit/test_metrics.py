@@ -11,6 +11,7 @@ from monitor.clock import ManualClock
 from monitor.debt import Debt
 from monitor.errors import ServiceUnavailable
 from monitor.health import Health
+from monitor.ledger.rows import ReceiverState
 from monitor.metrics import (
     METRICS,
     CandidateFigure,
@@ -37,6 +38,7 @@ KNOWN = KnownLabels(
     judges=("safety",),
     dead_letter_reasons=("not_json",),
     sampling=(("kept", "rate"),),
+    receivers=("ops",),
     labels={"team": "growth"},
 )
 FIGURES = GroupFigures(
@@ -59,6 +61,8 @@ FIGURES = GroupFigures(
     unaccounted={"safety": 0},
     lost={"traces": 3},
     judges=[JudgeFigure(scorer="safety", agreement=0.9, corrected=0.8, lower=0.7, upper=0.85)],
+    delivery_working=False,
+    receivers={"ops": ReceiverState(owed=2, failing=True), "chat": ReceiverState()},
     evidence={("safety", "all"): 0.25},
     detectable_drop={("safety", "all"): 0.05},
 )
@@ -144,6 +148,8 @@ def test_counters_are_zero_before_their_first_use(registry: CollectorRegistry, m
     assert value(registry, "judge_tokens_total", scorer="safety", direction="input") == 0
     assert value(registry, "judge_tokens_total", scorer="greets", direction="input") is None
     assert value(registry, "judge_cost_dollars_total", scorer="safety") is None
+    for outcome in ("accepted", "failed"):
+        assert value(registry, "alerts_delivered_total", receiver="ops", outcome=outcome) == 0
     assert value(registry, "build_info", version="1.0", config="abc", team="growth") == 1
 
 

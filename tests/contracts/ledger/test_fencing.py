@@ -12,10 +12,15 @@ from monitor.ledger.label_rows import FrozenRow, LabelRow
 from monitor.ledger.rows import ClockRow
 from monitor.ledger.schema import metadata
 from monitor.ledger.series import ClosedBlock
-from tests.contracts.ledger.ledger_rows import alert, decision, member, trace, verdict
+from tests.contracts.ledger.ledger_rows import alert, decision, delivery, member, trace, verdict
 
 WRITES: dict[str, Callable[[Ledger, LeaseToken], object]] = {
     "alerts.save": lambda ledger, token: ledger.alerts.save(alert(id="late"), token),
+    "deliveries.begin": lambda ledger, token: ledger.deliveries.begin(delivery(), 9, token),
+    "deliveries.cancel": lambda ledger, token: ledger.deliveries.cancel([delivery()], token),
+    "deliveries.delivered": lambda ledger, token: ledger.deliveries.delivered(delivery(), "page", 9, 9, token),
+    "deliveries.failed": lambda ledger, token: ledger.deliveries.failed(delivery(), "away", 9, token, for_all=True),
+    "deliveries.owe": lambda ledger, token: ledger.deliveries.owe([delivery(receiver="late")], token),
     "evaluations.begin": lambda ledger, token: ledger.evaluations.begin(_evaluation("late"), token),
     "evaluations.finish": lambda ledger, token: ledger.evaluations.finish(
         "running", {}, {"v2": {}}, finished_at_ms=9, token=token
@@ -98,6 +103,8 @@ def test_a_lost_lease_publishes_nothing(ledger: Ledger, name: str) -> None:
     ledger.evaluations.begin(_evaluation("running"))
     ledger.labels.record(_label())
     ledger.frozen.freeze([_frozen("early")], 9)
+    ledger.alerts.save(alert(state="firing"), None)
+    ledger.deliveries.owe([delivery()], None)
     lost = ledger.lease.acquire("leader", "frozen", 1.0, 0)
     held = ledger.lease.acquire("leader", "awake", 1.0, 60_000)
     assert lost is not None
