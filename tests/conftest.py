@@ -130,6 +130,30 @@ def mlflow_server(mlflow_server_process):
     return mlflow_server_process.uri
 
 
+_BROWSER = Path("/usr/bin/chromium")
+# Quiet: of a browser's own traffic nothing may leave the machine.
+_BROWSER_ARGUMENTS = (
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync",
+)  # fmt: skip
+
+
+# For a module, not the session: while it runs its event loop is this thread's, and nobody else can start one.
+@pytest.fixture(scope="module")
+def browser():
+    """A headless Chromium, which Playwright drives."""
+    if importlib.util.find_spec("playwright") is None:
+        lacking("playwright is not installed")
+    if not _BROWSER.exists():
+        lacking(f"{_BROWSER} is not installed")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        running = playwright.chromium.launch(executable_path=_BROWSER, args=list(_BROWSER_ARGUMENTS))
+        yield running
+        running.close()
+
+
 @pytest.fixture(scope="session")
 def alertmanager(tmp_path_factory):
     """The address of a running Alertmanager of Debian's package, which tells nobody."""

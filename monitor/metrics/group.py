@@ -1,6 +1,5 @@
 """What the group knows, read from the ledger by every replica."""
 
-import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Literal
@@ -10,12 +9,11 @@ from prometheus_client.registry import Collector
 
 from monitor.clock import Clock
 from monitor.debt import Debt
-from monitor.errors import ServiceUnavailable
+from monitor.last_known import LastKnown
 from monitor.ledger.rows import ReceiverState
 from monitor.metrics.declared import METRICS, bounded, family
 from monitor.spending import Pot
 
-CACHED_S: Final = 15.0
 GONE_AFTER_S: Final = 60.0
 SEGMENTS_SHOWN: Final = 100
 
@@ -115,12 +113,7 @@ class GroupMetrics(Collector):
 
     def __init__(self, app: str, read: Callable[[], GroupFigures], clock: Clock) -> None:
         self._app = bounded(app)
-        self._read = read
-        self._clock = clock
-        self._lock = threading.Lock()
-        self._figures: GroupFigures | None = None
-        self._read_at_s = 0.0
-        self._asked_at_s: float | None = None
+        self._figures = LastKnown(read, clock)
 
     def describe(self) -> Iterable[GaugeMetricFamily]:
         """The metrics without samples, so that registering reads nothing."""
@@ -129,40 +122,15 @@ class GroupMetrics(Collector):
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
         """The metrics that have values now."""
-        figures = self._current()
-        if figures is None:
+        known = self._figures.get()
+        if known is None or known.age_s > GONE_AFTER_S:
             return
-        for name, samples in _samples(figures):
+        for name, samples in _samples(known.value):
             found = family(name)
             for labels, value in samples.items():
                 found.add_metric([self._app, *labels], value)
             if samples:
                 yield found
-
-    def _current(self) -> GroupFigures | None:
-        # A scrape that finds a slow read under way shows the last figures: it must not time out behind it.
-        if self._lock.acquire(blocking=self._figures is None):
-            try:
-                self._refresh()
-            finally:
-                self._lock.release()
-        fresh = self._clock.monotonic_s() - self._read_at_s <= GONE_AFTER_S
-        return self._figures if fresh else None
-
-    def _refresh(self) -> None:
-        now_s = self._clock.monotonic_s()
-        if self._asked_at_s is not None and now_s - self._asked_at_s < CACHED_S:
-            return
-        try:
-            figures = self._read()
-        except ServiceUnavailable:
-            # The ledger's own health check says so; here the figures just grow old.
-            figures = None
-        finally:
-            self._asked_at_s = self._clock.monotonic_s()
-        if figures is not None:
-            self._read_at_s = now_s
-            self._figures = figures
 
 
 Samples = dict[tuple[str, ...], float]
