@@ -41,6 +41,7 @@ class FigureReader:
         ledger = self.ledger
         accounted = {(row.scorer, row.outcome): row.count for row in ledger.positions.accounted()}
         off = {row.scorer: row.received - row.accounted for row in ledger.positions.mismatches()}
+        firing = [alert for alert in ledger.alerts.open_alerts() if alert.state == "firing"]
         since_ms = self.clock.now_ms() - round(self.window.total_seconds() * 1000)
         return GroupFigures(
             pass_rates=[
@@ -55,11 +56,8 @@ class FigureReader:
                 for rate in ledger.figures.pass_rates(since_ms)
             ],
             targets=self.targets,
-            firing=[
-                (_KINDS[alert.kind], alert.scorer, alert.segment)
-                for alert in ledger.alerts.open_alerts()
-                if alert.state == "firing" and alert.kind in _KINDS
-            ],
+            firing=[(_KINDS[alert.kind], alert.scorer, alert.segment) for alert in firing if alert.kind in _KINDS],
+            alerts=[(alert.kind, alert.scorer, alert.segment, alert.severity) for alert in firing],
             dataset_rows={self.dataset: ledger.members.count(self.dataset)} if self.dataset else {},
             candidates=list(_candidates(ledger.evaluations.comparisons())),
             jobs={row.job: self._job(row) for row in ledger.jobs.all()},

@@ -144,6 +144,20 @@ _GROUP: Final = (
         "1 while an alert fires, by kind (production, candidate); a candidate's segment is version=NAME.",
     ),
     _declare(
+        "gauge",
+        "group",
+        "alert_firing",
+        "kind scorer segment severity",
+        "1 for each alert of any kind that fires, with the severity that the configuration gives it.",
+    ),
+    _declare(
+        "gauge",
+        "group",
+        "delivery_working",
+        "",
+        "1 while alerts reach every configured receiver, 0 while one fails; absent where no receiver is configured.",
+    ),
+    _declare(
         "gauge", "group", "regression_evidence", "scorer segment", "Evidence against the reference; the alarm is at 1."
     ),
     _declare(

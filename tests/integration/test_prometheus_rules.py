@@ -40,6 +40,8 @@ FIGURES = GroupFigures(
     pass_rates=(PassRateFigure(scorer="safety", segment="all", rate=0.9, verdicts=9, lower=0.8, upper=1.0),),
     targets={"safety": 0.95},
     firing={("production", "safety", "all")},
+    alerts={("production_regression", "safety", "all", "page")},
+    delivery_working=True,
     dataset_rows={"production": 7},
     candidates=(CandidateFigure(version="v2", scorer="safety", pass_rate=0.5, difference=-0.1, lower=-0.2, upper=0.1),),
     jobs={"evaluation": JobFigure(last_success_s=1.0, deadline_s=2.0)},
