@@ -17,7 +17,7 @@ class Places:
 
     def runbook(self, kind: str) -> str:
         """The page that says what to do about this kind of alert."""
-        return f"{self.runbooks.rstrip('/')}/{quote(kind.replace('_', '-'), safe='')}.md"
+        return f"{self.runbooks.rstrip('/')}/{quote(kind, safe='')}.md"
 
     def board(self, app: str, scorer: str, segment: str) -> str | None:
         """The dashboard with its variables set."""

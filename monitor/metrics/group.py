@@ -71,6 +71,7 @@ class GroupFigures:
         pass_rates: of the series that have verdicts.
         targets: scorer -> the pass rate asked for.
         firing: (kind, scorer, segment) of each alert that fires; a candidate's segment is `version=NAME`.
+        alerts: (kind, scorer, segment, severity) of each alert that fires, of every kind.
         dataset_rows: dataset -> rows.
         candidates: the versions of the latest evaluation.
         jobs: job -> its times.
@@ -89,6 +90,7 @@ class GroupFigures:
     pass_rates: Sequence[PassRateFigure] = ()
     targets: Mapping[str, float] = field(default_factory=dict)
     firing: Collection[tuple[RegressionKind, str, str]] = ()
+    alerts: Collection[tuple[str, str, str, str]] = ()
     dataset_rows: Mapping[str, int] = field(default_factory=dict)
     candidates: Sequence[CandidateFigure] = ()
     jobs: Mapping[str, JobFigure] = field(default_factory=dict)
@@ -143,6 +145,7 @@ def _samples(figures: GroupFigures) -> Iterator[tuple[str, Samples]]:
     yield "pass_rate_upper", _labelled(((each.scorer, each.segment), each.upper) for each in rates)
     yield "target", _labelled(((scorer,), target) for scorer, target in figures.targets.items())
     yield "regression", _regressions(figures, rates)
+    yield "alert_firing", dict.fromkeys((tuple(map(bounded, each)) for each in figures.alerts), 1.0)
     yield "regression_evidence", _labelled(figures.evidence.items())
     yield "detectable_drop", _labelled(figures.detectable_drop.items())
     yield "dataset_rows", _labelled(((dataset,), rows) for dataset, rows in figures.dataset_rows.items())

@@ -88,7 +88,7 @@ def test_the_page_itself_convinces():
         "best explained by: app_version=v1.1 (pass rate 0.31, verdicts 96, share 82.0%)",
         "warning: the mix of segments has shifted",
         "fired: 2026-09-21 14:14:20 UTC",
-        "runbook: https://docs.example/runbooks/production-regression.md",
+        "runbook: https://docs.example/runbooks/production_regression.md",
         f"dashboard: {board}",
         "alert: 0123456789abcdef",
         "",
@@ -176,7 +176,7 @@ def test_without_an_address_nothing_leads_to_mlflow():
     """A store that is a file has no pages; trace ids stand for themselves."""
     sender = replace(SENDER, places=places_of(LinkSettings(), "sqlite:///mlflow.db", "7"))
     message = message_of(ALERT, "fired", "links", sender)
-    assert message.links == {"runbook": "docs/runbooks/production-regression.md"}
+    assert message.links == {"runbook": "docs/runbooks/production_regression.md"}
     assert "1. tr-bad (0.0)" in message.text
 
 
