@@ -25,6 +25,7 @@ from monitor.metrics import (
     GroupFigures,
     GroupMetrics,
     JobFigure,
+    JudgeFigure,
     KnownLabels,
     PassRateFigure,
     ProcessMetrics,
@@ -49,6 +50,7 @@ FIGURES = GroupFigures(
     lost={"traces": 0},
     delivery_working=True,
     receivers={"ops": ReceiverState()},
+    judges=[JudgeFigure(scorer="safety", agreement=0.9, corrected=0.8, lower=0.7, upper=0.85)],
     evidence={("safety", "all"): 0.5},
     detectable_drop={("safety", "all"): 0.1},
 )
