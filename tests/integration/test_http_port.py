@@ -46,7 +46,6 @@ FIGURES = GroupFigures(
     judges=[JudgeFigure(scorer="safety", agreement=0.9, corrected=0.8, lower=0.7, upper=0.85)],
     delivery_working=True,
     receivers={"ops": ReceiverState()},
-    judges=[JudgeFigure(scorer="safety", agreement=0.9, corrected=0.8, lower=0.7, upper=0.85)],
     evidence={("safety", "all"): 0.5},
     detectable_drop={("safety", "all"): 0.1},
 )
