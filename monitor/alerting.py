@@ -27,7 +27,7 @@ class Finder(Protocol):
 class Alerting:
     """Moves the alert table by what the finders find. Only the lease holder calls `look`.
 
-    `worth` is what kinds of alerts are worth where that is not the default.
+    `severity` says what alerts of a kind are worth where that is not the default.
     """
 
     def __init__(
@@ -35,11 +35,11 @@ class Alerting:
         alerts: Alerts,
         finders: Iterable[Finder],
         log: FilteringBoundLogger,
-        worth: Mapping[AlertKind, Severity] | None = None,
+        severity: Mapping[AlertKind, Severity] | None = None,
     ) -> None:
+        self._severity = severity or {}
         self._alerts = alerts
         self._finders = tuple(finders)
-        self._worth = worth or {}
         self._log = log
 
     def look(self, token: LeaseToken, now_ms: int) -> None:
@@ -52,7 +52,7 @@ class Alerting:
         open_rows = self._alerts.open_alerts()
         current = {(row.kind, row.scorer, row.segment): row for row in open_rows}
         found = [each for finder in self._finders for each in finder.look(open_rows, now_ms)]
-        for finding in (graded(each, self._worth) for each in found):
+        for finding in (graded(each, self._severity) for each in found):
             row = current.get(finding.subject)
             before = None if row is None else _alert(row)
             after = next_alert(before, finding, now_ms=now_ms)

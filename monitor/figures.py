@@ -25,8 +25,8 @@ class FigureReader:
     """Reads the group's figures.
 
     `series` gives every series as it is at a time in ms, `quality` what labels say of the scorers then; `deadline_s`
-    tells by when a job that last succeeded then is overdue; `pagers` are the receivers on whom pages about quality
-    rest, `receivers` all that are told now.
+    tells by when a job that last succeeded then is overdue.
+    `pagers` are the receivers on whom pages about quality rest, `receivers` all that are told now.
     """
 
     ledger: Ledger
@@ -51,8 +51,9 @@ class FigureReader:
         ledger = self.ledger
         accounted = {(row.scorer, row.outcome): row.count for row in ledger.positions.accounted()}
         off = {row.scorer: row.received - row.accounted for row in ledger.positions.mismatches()}
-        receivers = ledger.deliveries.states(self.receivers, self.clock.now_ms())
         series = list(self.series(self.clock.now_ms()))
+        receivers = ledger.deliveries.states(self.receivers, self.clock.now_ms())
+        firing = [alert for alert in ledger.alerts.open_alerts() if alert.state == "firing"]
         return GroupFigures(
             pass_rates=[
                 PassRateFigure(
@@ -71,11 +72,8 @@ class FigureReader:
                 (each.scorer, each.segment): each.detectable_drop for each in series if each.detectable_drop is not None
             },
             targets=self.targets,
-            firing=[
-                (_KINDS[alert.kind], alert.scorer, alert.segment)
-                for alert in ledger.alerts.open_alerts()
-                if alert.state == "firing" and alert.kind in _KINDS
-            ],
+            firing=[(_KINDS[alert.kind], alert.scorer, alert.segment) for alert in firing if alert.kind in _KINDS],
+            alerts=[(alert.kind, alert.scorer, alert.segment, alert.severity) for alert in firing],
             dataset_rows={self.dataset: ledger.members.count(self.dataset)} if self.dataset else {},
             candidates=list(_candidates(ledger.evaluations.comparisons())),
             jobs={row.job: self._job(row) for row in ledger.jobs.all()},

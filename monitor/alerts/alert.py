@@ -7,8 +7,6 @@ from typing import Any, Literal
 
 from monitor.alerts.kinds import AlertKind, Severity, severity_of
 
-__all__ = ["Alert", "AlertKind", "AlertState", "Finding", "alert_id", "graded", "next_alert"]
-
 AlertState = Literal["pending", "firing", "resolved"]
 
 

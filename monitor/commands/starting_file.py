@@ -57,7 +57,7 @@ alerts:
   #   - {name: pager, kind: webhook, url: "${PAGER_URL}", secret: "${PAGER_SECRET}", severities: [page]}
   #   - {name: chat, kind: apprise, url: "${CHAT_URL}"}    # slack://..., mailtos://...
 
-http: {host: 127.0.0.1, port: 9464}   # /metrics, /healthz, /readyz
+http: {host: 127.0.0.1, port: 9464}   # / in a browser; /metrics, /healthz, /readyz
 """
 
 

@@ -152,20 +152,19 @@ def _default(field: FieldInfo) -> str:
 
 def _shown(value: Any) -> str:
     if isinstance(value, timedelta):
-        return _duration(value)
+        return _duration(value // timedelta(milliseconds=1))
     if isinstance(value, ByteSize):
         return value.human_readable(separator="").replace(".0", "")
     if isinstance(value, SecretStr):
         return value.get_secret_value()
     if isinstance(value, bool):
         return str(value).lower()
-    if isinstance(value, float):
-        return f"{value:g}"
-    return f"[{', '.join(map(_shown, value))}]" if isinstance(value, tuple) else str(value)
+    if isinstance(value, tuple):
+        return f"[{', '.join(map(_shown, value))}]"
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def _duration(value: timedelta) -> str:
-    milliseconds = value // timedelta(milliseconds=1)
+def _duration(milliseconds: int) -> str:
     if milliseconds == 0:
         return "0s"
     unit, size = next(each for each in _UNITS if milliseconds % each[1] == 0 and milliseconds >= each[1])

@@ -111,19 +111,8 @@ class Duties:
         if self.effects.curation is not None:
             schedule.add("dataset", every, self._duty("dataset", self.effects.curation.curate))
 
-    def _outbox(self) -> Outbox:
-        return outbox_of(
-            config=self.config,
-            deliveries=self._ledger.deliveries,
-            traces=self.traces,
-            count=self.effects.judging.metrics.alert_delivered,
-            stop=self.stop,
-            clock=self.clock,
-            log=self.log,
-        )
-
     def _close_and_look(self, outbox: Outbox) -> Callable[[LeaseToken], None]:
-        """Close the blocks whose time has come, see what the alert table makes of it, and note who is to be told."""
+        """Close the blocks whose time has come, see what the alert table makes of it, and note whom to tell."""
         config, ledger, alerts = self.config, self._ledger, self.config.alerts
         watched = assembly.watched_of(config, self.effects.judging.suite)
         severities = assembly.severities_of(config)
@@ -168,6 +157,17 @@ class Duties:
             outbox.note(token)
 
         return close_and_look
+
+    def _outbox(self) -> Outbox:
+        return outbox_of(
+            config=self.config,
+            deliveries=self._ledger.deliveries,
+            traces=self.traces,
+            count=self.effects.judging.metrics.alert_delivered,
+            stop=self.stop,
+            clock=self.clock,
+            log=self.log,
+        )
 
     def _add_evaluation(self, schedule: Schedule) -> None:
         settings, spending = self.config.evaluation, self.effects.judging.spending

@@ -30,6 +30,7 @@ from monitor.ledger.label_rows import LABELS
 from monitor.ledger.ledger import Ledger, open_configured
 from monitor.masking import Mask
 from monitor.metrics import GroupMetrics, KnownLabels, ProcessMetrics
+from monitor.mlflow_links import MlflowLinks
 from monitor.mlflow_transport import configure_mlflow_transport
 from monitor.pipeline.effects import Effects
 from monitor.pipeline.feedback import FeedbackEffects
@@ -41,6 +42,8 @@ from monitor.pipeline.sampler import Sampler
 from monitor.pipeline.watermarks import PositionBeyondEnd
 from monitor.presence import Presence
 from monitor.shutdown import exit_within, stop_on_signals
+from monitor.status_page.facts import Own
+from monitor.status_page.page import StatusPage
 from monitor.traces.mlflow_store import MlflowTraceStore
 from monitor.traces.redaction import Redaction
 from monitor.versions import __version__
@@ -92,12 +95,16 @@ class Daemon:
         self._registry = CollectorRegistry()
         self._mask = Mask.of(config, os.environ)
         self._health = Health(("kafka", "mlflow", "ledger", "judge"), self._mask)
+        self._deadline_s = deadlines(config, clock.now_ms() / 1000)
+        self._links: MlflowLinks | None = None
+        self._lags: Callable[[], Mapping[tuple[str, int], int]] = dict
+        self._page = StatusPage(assembly.asked_of(config, self._deadline_s), self._own, clock, self._mask)
         self._patience = Patience(health=self._health, stop=stop, log=log, longest=config.pipeline.retry_up_to)
 
     def run(self, on_start: Callable[[str], None] = lambda _address: None) -> None:
         """Run until the stop event is set. See `run_daemon` for what it raises."""
         settings = self._config.http
-        app = application(self._registry, self._health, lambda: not self._stop.is_set(), settings)
+        app = application(self._registry, self._health, lambda: not self._stop.is_set(), settings, self._page)
         port = HttpPort(app, settings)
         with port:
             self._log.info("http port answers", address=port.address)
@@ -116,12 +123,15 @@ class Daemon:
             ledger = self._patience.call("ledger", lambda: open_configured(settings))
             stack.callback(ledger.close)
             configure_mlflow_transport(self._config.mlflow)
+            self._page.reads(assembly.overview_of(self._config, ledger, self._clock))
             presence = Presence(ledger.replicas, holder, self._clock, self._stop, self._log)
             self._patience.call("ledger", presence.begin)
             stack.callback(presence.end)
             traces = MlflowTraceStore(self._config.mlflow.tracking_uri, self._config.experiment)
             suite = self._build_suite(traces)
             metrics = self._build_metrics(suite, ledger)
+            self._links = MlflowLinks.to(self._config.mlflow.tracking_uri, traces.experiment_id)
+            self._lags = metrics.lags
             effects = self._build_effects(ledger, traces, suite, metrics)
             feedback = self._build_feedback(effects)
             loop = self._build_loop(effects, feedback, metrics)
@@ -159,6 +169,10 @@ class Daemon:
             if presence.refusal is not None:
                 raise presence.refusal
 
+    def _own(self) -> Own:
+        """What this process knows, at any moment of its life."""
+        return Own(dependencies=self._health.states(), judge=endpoint_state(), lags=self._lags(), links=self._links)
+
     def _build_suite(self, traces: MlflowTraceStore) -> ScorerSuite:
         self._patience.call("mlflow", traces.probe)
         configure_judge(self._config.judge, self._stop)
@@ -191,7 +205,7 @@ class Daemon:
             series=assembly.series_views_of(config, ledger, suite).read,
             targets={each.name: each.target for each in config.scorers if each.target is not None},
             dataset=config.dataset.name if config.dataset else None,
-            deadline_s=deadlines(config, self._clock.now_ms() / 1000),
+            deadline_s=self._deadline_s,
             scorers=frozenset(scorer.name for scorer in suite),
             pots=assembly.spending_of(config, ledger, self._clock).pots,
             receivers=[each.name for each in config.alerts.told],

@@ -117,6 +117,9 @@ def message_of(
 
 def alert_name(kind: str) -> str:
     """The alert's name in Prometheus and Alertmanager: `TracewatchProductionRegression`."""
+    if kind == "unknown":
+        # By itself it would say nothing among the alerts of others.
+        return "TracewatchQualityUnknown"
     return "Tracewatch" + "".join(word.capitalize() for word in kind.split("_"))
 
 
@@ -137,8 +140,7 @@ def _labels(alert: AlertRow, sender: Sender) -> dict[str, str]:
     own = {
         "alertname": alert_name(alert.kind),
         "app": sender.app,
-        # As the metric tracewatch_regression has it.
-        "kind": alert.kind.removesuffix("_regression"),
+        "kind": alert.kind,
         "scorer": alert.scorer,
         "segment": alert.segment,
         "severity": alert.severity,

@@ -306,6 +306,28 @@ class PassRate:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class HourRow:
+    """A series in one hour of event time (ms // 3_600_000).
+
+    `verdicts` counts passes and fails, whose weights are `weight`, those of the passes `passed`; `errors` counts what
+    is no answer.
+    """
+
+    scorer: str
+    segment: str
+    hour: int
+    verdicts: int
+    errors: int
+    weight: float
+    passed: float
+
+    @property
+    def rate(self) -> float | None:
+        """The Hajek estimate of the pass rate; None without any answer that weighs something."""
+        return self.passed / self.weight if self.weight > 0 else None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class VerdictCount:
     """How many verdicts of a label a scorer has given; `weighted` is the sum of 1 / probability."""
 

@@ -151,6 +151,13 @@ _GROUP: Final = (
         "1 while an alert fires, by kind (production, candidate); a candidate's segment is version=NAME.",
     ),
     _declare(
+        "gauge",
+        "group",
+        "alert_firing",
+        "kind scorer segment severity",
+        "1 for each alert of any kind that fires, with the severity that the configuration gives it.",
+    ),
+    _declare(
         "gauge", "group", "regression_evidence", "scorer segment", "Evidence against the reference; the alarm is at 1."
     ),
     _declare(

@@ -75,7 +75,7 @@ class ProcessMetrics:
         self._tokens = counter(registry, "judge_tokens_total")
         self._delivered = counter(registry, "alerts_delivered_total")
         self._cost = counter(registry, "judge_cost_dollars_total")
-        self._partitions: set[tuple[str, int]] = set()
+        self._lags: Mapping[tuple[str, int], int] = {}
         self._segments: OrderedDict[str, None] = OrderedDict()
         self._scorers = set(known.scorers)
         registry.register(_DependencyUp(self._app, health))
@@ -119,11 +119,15 @@ class ProcessMetrics:
     def lag(self, lag: Mapping[tuple[str, int], int]) -> None:
         """Set the lag of every partition that this process owns, by (topic, partition); others are not its business."""
         with self._lock:
-            for topic, partition in self._partitions - lag.keys():
+            for topic, partition in self._lags.keys() - lag.keys():
                 self._lag.remove(self._app, bounded(topic), str(partition))
             for (topic, partition), events in lag.items():
                 self._lag.labels(self._app, bounded(topic), str(partition)).set(events)
-            self._partitions = set(lag)
+            self._lags = dict(lag)
+
+    def lags(self) -> Mapping[tuple[str, int], int]:
+        """The lag of every partition that this process owns, by (topic, partition), as it was last set."""
+        return self._lags
 
     def in_flight(self, events: int) -> None:
         """Set how many events are read and not past the watermark yet."""

@@ -25,13 +25,13 @@ def test_an_alert_that_is_told_again_stays_one_and_ends_unless_it_is(alertmanage
     assert told["labels"] == {
         "alertname": "TracewatchProductionRegression",
         "app": "shop",
-        "kind": "production",
+        "kind": "production_regression",
         "scorer": "told-again",
         "segment": "all",
         "severity": "page",
         "team": "growth",
     }
-    assert told["annotations"]["runbook_url"].endswith("/production-regression.md")
+    assert told["annotations"]["runbook_url"].endswith("/production_regression.md")
     assert told["annotations"]["proof"] == '{"before": 0.91, "after": 0.74, "verdicts": 412}'
     assert _ms(told["startsAt"]) == row.since_ms
     assert _ms(told["endsAt"]) == now_ms + 1000 + 10 * 60_000

@@ -58,14 +58,14 @@ def test_the_body_says_all_that_the_page_says(webhook):
     assert body["labels"] == {
         "alertname": "TracewatchProductionRegression",
         "app": "shop",
-        "kind": "production",
+        "kind": "production_regression",
         "scorer": "safety",
         "segment": "all",
         "severity": "page",
         "team": "growth",
     }
     assert body["proof"] == {"before": 0.91, "after": 0.74, "verdicts": 412}
-    assert body["links"] == {"runbook": "https://docs.example/runbooks/production-regression.md"}
+    assert body["links"] == {"runbook": "https://docs.example/runbooks/production_regression.md"}
     assert "pod" not in body["labels"]
 
 

@@ -101,10 +101,10 @@ def test_a_lost_lease_publishes_nothing(ledger: Ledger, name: str) -> None:
     ledger.positions.advance("traces", 0, 0, 1, {("safety", "scored", "rate"): 1}, received=1)
     ledger.members.offer(member(trace_id="another"))
     ledger.evaluations.begin(_evaluation("running"))
-    ledger.alerts.save(alert(state="firing"), None)
-    ledger.deliveries.owe([delivery()], None)
     ledger.labels.record(_label())
     ledger.frozen.freeze([_frozen("early")], 9)
+    ledger.alerts.save(alert(state="firing"), None)
+    ledger.deliveries.owe([delivery()], None)
     lost = ledger.lease.acquire("leader", "frozen", 1.0, 0)
     held = ledger.lease.acquire("leader", "awake", 1.0, 60_000)
     assert lost is not None

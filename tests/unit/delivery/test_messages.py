@@ -2,9 +2,11 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -13,11 +15,12 @@ from monitor.alerts.receivers import Content, LinkSettings
 from monitor.delivery.alertmanager import alert_json
 from monitor.delivery.examples import TraceText, trace_ids_of
 from monitor.delivery.links import places_of
-from monitor.delivery.message import Message, Sender, message_of
+from monitor.delivery.message import Message, Sender, alert_name, message_of
 from monitor.delivery.webhook import body_of
 from monitor.ledger.rows import AlertRow
 from monitor.traces.redaction import Redaction, RedactionSettings
 
+RULES = Path(__file__).parents[3] / "deploy" / "prometheus"
 LINKS = LinkSettings(dashboard="https://grafana.example/d/tw?orgId=1", runbooks="https://docs.example/runbooks/")
 SENDER = Sender(
     app="shop",
@@ -88,7 +91,7 @@ def test_the_page_itself_convinces():
         "best explained by: app_version=v1.1 (pass rate 0.31, verdicts 96, share 82.0%)",
         "warning: the mix of segments has shifted",
         "fired: 2026-09-21 14:14:20 UTC",
-        "runbook: https://docs.example/runbooks/production-regression.md",
+        "runbook: https://docs.example/runbooks/production_regression.md",
         f"dashboard: {board}",
         "alert: 0123456789abcdef",
         "",
@@ -176,7 +179,7 @@ def test_without_an_address_nothing_leads_to_mlflow():
     """A store that is a file has no pages; trace ids stand for themselves."""
     sender = replace(SENDER, places=places_of(LinkSettings(), "sqlite:///mlflow.db", "7"))
     message = message_of(ALERT, "fired", "links", sender)
-    assert message.links == {"runbook": "docs/runbooks/production-regression.md"}
+    assert message.links == {"runbook": "docs/runbooks/production_regression.md"}
     assert "1. tr-bad (0.0)" in message.text
 
 
@@ -214,6 +217,19 @@ def test_no_details_whatsoever_stop_a_page(details, example, content):
         json.dumps(body, allow_nan=False).encode("utf-8")
     message.text.encode("utf-8")
     assert all(isinstance(each, str) for each in trace_ids_of({**details, "examples": [example]}))
+
+
+def test_an_alert_has_the_name_that_prometheus_s_rules_give_it():
+    """So that routes, silences and inhibitions hold for both, whoever tells."""
+    rules = [
+        rule
+        for file in RULES.glob("*.rules.yml")
+        for group in yaml.safe_load(file.read_text(encoding="utf-8"))["groups"]
+        for rule in group["rules"]
+        if rule.get("labels", {}).get("kind") in DEFAULT_SEVERITY
+    ]
+    assert {rule["labels"]["kind"] for rule in rules} >= set(DEFAULT_SEVERITY) - {"evaluation_overdue"}
+    assert [rule["alert"] for rule in rules] == [alert_name(rule["labels"]["kind"]) for rule in rules]
 
 
 def test_a_long_page_is_cut_at_its_end():
