@@ -25,6 +25,7 @@ def configuration(folder: Path, mlflow_uri: str, webhook: str, alertmanager: str
         "mlflow": {"tracking_uri": mlflow_uri},
         "ledger": {"url": f"sqlite:///{folder / 'ledger.db'}"},
         "sampling": {"rate": "always"},
+        "dataset": None,
         "scorers": [{"name": "short", "use": "AnswerLength", "max_length": 9, "target": 0.9}],
         "redaction": {"patterns": ["email"]},
         "statistics": {"block": "1s", "close_after": "0s"},
@@ -51,7 +52,7 @@ def configuration(folder: Path, mlflow_uri: str, webhook: str, alertmanager: str
 def publish(folder: Path, name: str, events: int, outputs: str) -> None:
     with (folder / "events.jsonl").open("a") as file:
         for number in range(events):
-            event = {"trace_id": f"{name}-{number}", "inputs": {"question": f"q{number}"}, "outputs": outputs}
+            event = {"trace_id": f"{name}-{number}", "inputs": {"question": f"q{number % 5}"}, "outputs": outputs}
             file.write(f"{json.dumps(event)}\n")
 
 
@@ -77,7 +78,7 @@ def test_one_regression_is_one_page_though_its_receiver_was_down_and_the_daemon_
         webhook.come_back()
         with running(config) as daemon:
             daemon.eventually(lambda: webhook.accepted, "the page arrives")
-            publish(tmp_path, "again", 150, "short")
+            publish(tmp_path, "again", 300, "short")
             daemon.eventually(lambda: len(webhook.accepted) > 1, "its end arrives")
             daemon.eventually(lambda: not firing(alertmanager), "it has ended at Alertmanager")
             metrics = daemon.metrics()
