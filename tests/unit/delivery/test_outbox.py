@@ -184,6 +184,17 @@ def test_a_receiver_that_is_down_loses_nothing_and_is_not_hammered(stage):
     assert not stage.ledger.deliveries.states(["ops"], stage.clock.now_ms())["ops"].failing
 
 
+def test_a_receiver_that_is_down_is_asked_once_however_much_it_is_owed(stage):
+    """Its other messages wait with the one that failed: for a second at least."""
+    stage.notifier().trouble = AWAY
+    for number in range(20):
+        stage.alert(replace(FIRING, id=f"b{number}", scorer=f"scorer {number}"))
+    stage.send()
+    assert stage.counted == {("ops", "failed"): 1}
+    stage.later(0.9)
+    assert stage.counted == {("ops", "failed"): 1}
+
+
 def test_a_message_that_is_refused_holds_up_no_other(stage):
     """The receiver takes others: they are tried in the same look."""
 
