@@ -62,18 +62,18 @@ def test_another_dataset_has_another_order_and_none_is_the_given_one():
 
 
 def test_a_proved_regression_stops_both_versions_and_says_what_it_saved():
-    """A candidate that always fails is decided after the first batches; the judge is not asked about the rest."""
+    """A candidate that always fails is decided after one batch, though another scorer is still open."""
     asked: list[str] = []
 
     def judge(_inputs, outputs) -> bool:
         asked.append(outputs)
         return outputs == "good"
 
-    evaluator = MemoryEvaluator({"v1": lambda _: "good", "v2": lambda _: "bad"}, {"fine": judge})
+    evaluator = MemoryEvaluator({"v1": lambda _: "good", "v2": lambda _: "bad"}, {"fine": judge, "same": lambda *_: True})
     value = evaluator.evaluate(request()).comparisons["v2"]
-    (metric,) = value["metrics"]
-    assert (metric["verdict"], value["regressed"]) == ("regressed", True)
-    assert (metric["evidence"] >= 20, metric["evidence_needed"]) == (True, 20)
+    metric, other = value["metrics"]
+    assert (metric["verdict"], other["verdict"], value["regressed"]) == ("regressed", "inconclusive", True)
+    assert (metric["evidence"] >= 40, metric["evidence_needed"]) == (True, 40)
     assert value["early_stop"] == {
         "stopped": True, "rows": 10, "planned": 100, "answers_saved": 180, "judge_calls_saved": 0,
         "decides": "evidence", "does_not_decide": ["p_value", "p_exact", "p_adjusted"],
