@@ -6,7 +6,7 @@ RESOLVE := uv pip compile --quiet --universal --python-version 3.11 --generate-h
 STAMP := $(VENV)/.installed
 export MLFLOW_DISABLE_TELEMETRY := true
 
-.PHONY: help install demo test test-faults lint format bench lock clean
+.PHONY: help install demo test test-faults lint format bench dashboards lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -25,8 +25,8 @@ demo: install ## Run the guide's story on real Kafka, MLflow and Prometheus metr
 test: install ## Run the tests on real Kafka, MLflow and PostgreSQL
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
-test-faults: install ## Run the fault tests, each of which prints its figures
-	$(BIN)/python -m pytest tests/faults -s $(PYTEST_ARGS)
+test-faults: install ## Run the fault tests in full (about half an hour); each prints its figures
+	TRACEWATCH_FAULTS=full $(BIN)/python -m pytest tests/faults -s $(PYTEST_ARGS)
 
 lint: install ## Check style, types and the architecture
 	$(BIN)/ruff check .
@@ -40,6 +40,9 @@ format: install ## Mend what the formatter and the linter can mend
 
 bench: install ## Print the benchmarks' ratios
 	for each in tests/benchmarks/bench_*.py tests/benchmarks/detection.py; do $(BIN)/python "$$each" || exit 1; done
+
+dashboards: install ## Write the Grafana dashboards anew from deploy/dashboards
+	$(BIN)/python -m deploy.dashboards
 
 lock: install ## Resolve the lock files anew
 	$(BIN)/$(RESOLVE) --output-file requirements.lock pyproject.toml

@@ -1,11 +1,11 @@
-"""A trace event: what one message says about one request to the application."""
+"""What one message says about one request to the application: the request itself, or what a person says of it."""
 
 from __future__ import annotations
 
 import hashlib
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -77,3 +77,25 @@ class TraceEvent:
     tags: Mapping[str, str]
     evaluation: bool
     payload: Payload
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FeedbackEvent:
+    """What a person says of one request, as decoded from one message; `timestamp_ms` since the epoch.
+
+    `expectations` are what the answer should have been, by name. `name` and `user` have at most 250 characters.
+    """
+
+    position: Position
+    source_id: str
+    trace_id: str
+    name: str
+    value: bool | int | float | str
+    rationale: str | None
+    expectations: Mapping[str, Any]
+    user: str | None
+    timestamp_ms: int
+    evaluation: bool
+
+
+Event: TypeAlias = TraceEvent | FeedbackEvent

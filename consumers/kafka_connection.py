@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -138,15 +139,36 @@ class _CauseCollector(logging.Handler):
         return self._best[1] or None
 
 
+class _Listeners:
+    """Who connects right now: several threads may, and the last one to be done lets the log be seen again."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._count = 0
+
+    def begin(self, logger: logging.Logger) -> None:
+        with self._lock:
+            self._count += 1
+            logger.propagate = False
+
+    def end(self, logger: logging.Logger) -> None:
+        with self._lock:
+            self._count -= 1
+            logger.propagate = self._count == 0
+
+
+_LISTENERS = _Listeners()
+
+
 @contextmanager
 def _cause_from_log() -> Iterator[Callable[[], str | None]]:
     """Listen to the library's log, and keep its retries off the screen: the cause is raised, once."""
     logger = logging.getLogger("kafka")
     collector = _CauseCollector()
-    propagated, logger.propagate = logger.propagate, False
     logger.addHandler(collector)
+    _LISTENERS.begin(logger)
     try:
         yield collector.cause
     finally:
+        _LISTENERS.end(logger)
         logger.removeHandler(collector)
-        logger.propagate = propagated

@@ -18,7 +18,7 @@ def _duration(value: object) -> object:
 
 
 Duration = Annotated[timedelta, BeforeValidator(_duration)]
-Format = Literal["tracewatch+json", "mlflow+json"]
+Format = Literal["tracewatch+json", "mlflow+json", "feedback+json"]
 
 
 class DecodingLimits(BaseModel):

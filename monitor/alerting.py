@@ -1,12 +1,13 @@
 """The alert table: what was found is held against it, and each alert lives its life."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
 from typing import Protocol
 
 from structlog.typing import FilteringBoundLogger
 
-from monitor.alerts.alert import Alert, Finding, next_alert
+from monitor.alerts.alert import Alert, Finding, graded, next_alert
+from monitor.alerts.kinds import AlertKind, Severity
 from monitor.ledger.alerts import Alerts
 from monitor.ledger.rows import AlertRow, LeaseToken
 
@@ -24,9 +25,19 @@ class Finder(Protocol):
 
 
 class Alerting:
-    """Moves the alert table by what the finders find. Only the lease holder calls `look`."""
+    """Moves the alert table by what the finders find. Only the lease holder calls `look`.
 
-    def __init__(self, alerts: Alerts, finders: Iterable[Finder], log: FilteringBoundLogger) -> None:
+    `severity` says what alerts of a kind are worth where that is not the default.
+    """
+
+    def __init__(
+        self,
+        alerts: Alerts,
+        finders: Iterable[Finder],
+        log: FilteringBoundLogger,
+        severity: Mapping[AlertKind, Severity] | None = None,
+    ) -> None:
+        self._severity = severity or {}
         self._alerts = alerts
         self._finders = tuple(finders)
         self._log = log
@@ -40,7 +51,8 @@ class Alerting:
         """
         open_rows = self._alerts.open_alerts()
         current = {(row.kind, row.scorer, row.segment): row for row in open_rows}
-        for finding in [each for finder in self._finders for each in finder.look(open_rows, now_ms)]:
+        found = [each for finder in self._finders for each in finder.look(open_rows, now_ms)]
+        for finding in (graded(each, self._severity) for each in found):
             row = current.get(finding.subject)
             before = None if row is None else _alert(row)
             after = next_alert(before, finding, now_ms=now_ms)

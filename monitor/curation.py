@@ -1,16 +1,20 @@
 """The dataset: membership is ledger rows, bounded here, and MLflow's dataset follows them."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
+from typing import Any, Final
 
 from mlflow.entities import Trace
 
 from monitor.dataset.reconcile import BATCH_ROWS, decide, reconcile
-from monitor.dataset.records import Member, member_from_trace, segment_label
+from monitor.dataset.records import Member, member_from_trace, priority_of, segment_label
 from monitor.dataset.settings import DatasetSettings
 from monitor.dataset.store import DatasetStore
 from monitor.ledger.members import Members
 from monitor.ledger.rows import LeaseToken, MemberRow
+
+PROMOTED: Final = "feedback"
+"""The segment of rows that are in the dataset because of feedback; `quotas` may bound it like any other."""
 
 _SHARED = tuple(field.name for field in fields(Member))
 
@@ -42,6 +46,30 @@ class Curation:
             golden=self.settings.is_golden(trace.info.tags),
         )
         return member is not None and self.members.offer(_row(member))
+
+    def promote(self, trace: Trace, expectations: Mapping[str, Any], at_ms: int) -> bool:
+        """Offer a trace that a person has said something of, with what they expected at that time.
+
+        Its row weighs nothing in estimates, and shares the dataset's room with other such rows alone: what people
+        choose does not push out what was drawn at random.
+
+        Raises:
+            LedgerUnavailable: the ledger does not answer.
+        """
+        member = member_from_trace(
+            trace,
+            dataset=self.settings.name,
+            segment=PROMOTED,
+            probability=0.0,
+            golden=self.settings.is_golden(trace.info.tags),
+        )
+        if member is None:
+            return False
+        row = replace(_row(member), priority=priority_of(member.inputs_digest, 1.0))
+        owns = self.members.offer(row)
+        if expectations:
+            self.members.offer(replace(row, expectations=expectations), at_ms)
+        return owns
 
     def curate(self, token: LeaseToken) -> None:
         """Evict what exceeds the bounds, then bring MLflow's dataset in line with the ledger, all of it.

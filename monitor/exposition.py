@@ -1,23 +1,24 @@
-"""The HTTP port: `/metrics`, `/healthz`, `/readyz`."""
+"""The HTTP port: the status page at `/`, `/metrics`, `/healthz`, `/readyz`."""
 
 import socket
 import ssl
 import threading
 from collections.abc import Awaitable, Callable
-from typing import Self
+from typing import Protocol, Self
 
 import uvicorn
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
 from monitor.errors import AddressInUseError, MonitorError
 from monitor.health import Health
 from monitor.http_access import HttpAccess, HttpSettings, TlsSettings, server_tls
 from monitor.http_limits import MAX_HEADER_BYTES, BoundedProtocol
+from monitor.status_page.rendering import CONTENT_SECURITY_POLICY
 
 __all__ = ["HttpPort", "HttpSettings", "application"]
 
@@ -26,8 +27,17 @@ _HEADERS = [
     ("x-content-type-options", "nosniff"),
     ("cache-control", "no-store"),
     ("referrer-policy", "no-referrer"),
-    ("content-security-policy", "default-src 'none'; frame-ancestors 'none'"),
+    ("content-security-policy", CONTENT_SECURITY_POLICY),
 ]
+
+
+class Page(Protocol):
+    """What makes the status page."""
+
+    def html(self, *, with_texts: bool, refresh: bool) -> str:
+        """The page of now, with traces' texts or without; `refresh` has the browser ask again by itself."""
+        ...
+
 
 Answer = Callable[[Request], Response] | Callable[[Request], Awaitable[Response]]
 
@@ -37,9 +47,13 @@ class HttpTlsError(MonitorError):
 
 
 def application(
-    registry: CollectorRegistry, health: Health, alive: Callable[[], bool], settings: HttpSettings | None = None
+    registry: CollectorRegistry,
+    health: Health,
+    alive: Callable[[], bool],
+    settings: HttpSettings | None = None,
+    page: Page | None = None,
 ) -> Starlette:
-    """The ASGI application. `alive` tells whether every thread of the daemon still runs.
+    """The ASGI application. `alive` tells whether every thread of the daemon still runs; `page` is what `/` shows.
 
     `/healthz` and `/readyz` are open to everybody, as an orchestrator asks them; who may not see more is not told what
     the daemon depends on.
@@ -50,8 +64,18 @@ def application(
             Route("/metrics", access.required(_metrics(registry))),
             Route("/healthz", _healthz(alive)),
             Route("/readyz", _readyz(health, access)),
+            *([] if page is None else [Route("/", access.required(_status(page, access)))]),
         ]
     )
+
+
+def _status(page: Page, access: HttpAccess) -> Callable[[Request], Response]:
+    # A plain function, as for the metrics.
+    def status(request: Request) -> Response:
+        refresh = request.query_params.get("refresh") != "no"
+        return HTMLResponse(page.html(with_texts=access.trusts(request), refresh=refresh))
+
+    return status
 
 
 def _metrics(registry: CollectorRegistry) -> Callable[[Request], Response]:

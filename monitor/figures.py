@@ -7,9 +7,10 @@ from typing import Any, Literal
 
 from monitor.clock import Clock
 from monitor.debt import debt_of
+from monitor.labels.quality import ScorerQuality
 from monitor.ledger.ledger import Ledger
-from monitor.ledger.rows import ComparisonRow, JobRow, PositionRow
-from monitor.metrics import CandidateFigure, GroupFigures, JobFigure, PassRateFigure
+from monitor.ledger.rows import ComparisonRow, JobRow, PositionRow, ReceiverState
+from monitor.metrics import CandidateFigure, GroupFigures, JobFigure, JudgeFigure, PassRateFigure
 from monitor.series.view import SeriesView
 from monitor.spending import Pot
 
@@ -23,18 +24,23 @@ _KINDS: Mapping[str, Literal["production", "candidate"]] = {
 class FigureReader:
     """Reads the group's figures.
 
-    `series` gives every series as it is at a time in ms; `deadline_s` tells by when a job that last succeeded then is
-    overdue.
+    `series` gives every series as it is at a time in ms, `quality` what labels say of the scorers then; `deadline_s`
+    tells by when a job that last succeeded then is overdue.
+    `pagers` are the receivers on whom pages about quality rest, `receivers` all that are told now.
     """
 
     ledger: Ledger
     clock: Clock
     series: Callable[[int], Iterable[SeriesView]]
+    quality: Callable[[int], Iterable[ScorerQuality]]
     targets: Mapping[str, float]
     dataset: str | None
     scorers: Collection[str]
     pots: Callable[[], Iterable[Pot]]
     deadline_s: Callable[[str, float | None], float | None]
+    receivers: Collection[str] = ()
+    pagers: Collection[str] = ()
+    observes: bool = False
 
     def read(self) -> GroupFigures:
         """The figures of now.
@@ -46,6 +52,8 @@ class FigureReader:
         accounted = {(row.scorer, row.outcome): row.count for row in ledger.positions.accounted()}
         off = {row.scorer: row.received - row.accounted for row in ledger.positions.mismatches()}
         series = list(self.series(self.clock.now_ms()))
+        receivers = ledger.deliveries.states(self.receivers, self.clock.now_ms())
+        firing = [alert for alert in ledger.alerts.open_alerts() if alert.state == "firing"]
         return GroupFigures(
             pass_rates=[
                 PassRateFigure(
@@ -64,24 +72,39 @@ class FigureReader:
                 (each.scorer, each.segment): each.detectable_drop for each in series if each.detectable_drop is not None
             },
             targets=self.targets,
-            firing=[
-                (_KINDS[alert.kind], alert.scorer, alert.segment)
-                for alert in ledger.alerts.open_alerts()
-                if alert.state == "firing" and alert.kind in _KINDS
-            ],
+            firing=[(_KINDS[alert.kind], alert.scorer, alert.segment) for alert in firing if alert.kind in _KINDS],
+            alerts=[(alert.kind, alert.scorer, alert.segment, alert.severity) for alert in firing],
             dataset_rows={self.dataset: ledger.members.count(self.dataset)} if self.dataset else {},
             candidates=list(_candidates(ledger.evaluations.comparisons())),
             jobs={row.job: self._job(row) for row in ledger.jobs.all()},
             accounted=accounted,
             debt=debt_of(ledger, self.scorers, self.clock.now_ms()),
             pots=list(self.pots()),
+            judges=[_judge(each) for each in self.quality(self.clock.now_ms())],
             lost=_lost(ledger.positions.all()),
+            receivers=receivers,
+            delivery_working=self._delivery_works(receivers),
             unaccounted={scorer: off.get(scorer, 0) for scorer, _ in accounted},
         )
+
+    def _delivery_works(self, receivers: Mapping[str, ReceiverState]) -> bool:
+        # Whom nobody is to tell of anything, Prometheus's rules do not tell either.
+        return self.observes or (bool(self.pagers) and not any(receivers[name].failing for name in self.pagers))
 
     def _job(self, row: JobRow) -> JobFigure:
         last_s = None if row.last_success_ms is None else row.last_success_ms / 1000
         return JobFigure(last_success_s=last_s, deadline_s=self.deadline_s(row.job, last_s))
+
+
+def _judge(quality: ScorerQuality) -> JudgeFigure:
+    corrected = quality.corrected
+    return JudgeFigure(
+        scorer=quality.scorer,
+        agreement=None if quality.agreement is None else quality.agreement.share,
+        corrected=None if corrected is None else corrected.rate,
+        lower=None if corrected is None else corrected.lower,
+        upper=None if corrected is None else corrected.upper,
+    )
 
 
 def _lost(positions: Iterable[PositionRow]) -> Mapping[str, int]:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 from starlette.concurrency import run_in_threadpool
@@ -74,9 +75,13 @@ class HttpAccess:
         self._settings = settings
 
     def trusts(self, request: Request) -> bool:
-        """Whether the request may see more than a stranger."""
+        """Whether the request may see more than a stranger.
+
+        Without a login that is who asks for loopback by one of its own names: a page of somebody else's in a browser
+        on this machine can reach the port by a name of its own that leads here, and must not read what it shows.
+        """
         if not self._settings.asks_for_login:
-            return self._settings.may_show_traces
+            return self._settings.may_show_traces and _is_loopback(_host(request))
         return self._let_in(request)
 
     def required(self, answer: Callable[[Request], Response]) -> Callable[[Request], Any]:
@@ -154,6 +159,14 @@ def _is_loopback(host: str) -> bool:
         return ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def _host(request: Request) -> str:
+    """The name by which the request asks for us, without the port."""
+    try:
+        return urlsplit(f"//{request.headers.get('host', '')}").hostname or ""
+    except ValueError:
+        return ""
 
 
 def _equal(shown: str, secret: SecretStr) -> bool:

@@ -5,7 +5,7 @@ import re
 import threading
 from collections.abc import Iterator, Mapping
 from typing import Any
-from urllib.parse import quote, quote_plus, unquote
+from urllib.parse import quote, quote_plus, unquote, urlsplit
 
 from pydantic import BaseModel, SecretStr
 
@@ -14,6 +14,10 @@ MASKED = "***"
 SHORTEST = 4
 
 _PASSWORD_OF_URL = re.compile(r"://[^/?#\s]*?:([^/?#\s]+)@")
+_DATABASES = ("sqlite", "postgres")
+_WITH_ANY_SCHEME = re.compile(r"^[^:]*://")
+# Words, numbers, host names and their ports: masked, they would tear holes into every line.
+_PLAIN = re.compile(r"[a-z]+|[0-9]+|[a-z0-9-]+(\.[a-z0-9-]+)+(:[0-9]+)?|localhost(:[0-9]+)?")
 _HIDDEN_VARIABLES = (
     "OPENAI_API_KEY", "MLFLOW_TRACKING_TOKEN", "MLFLOW_TRACKING_PASSWORD", "PGPASSWORD", "AWS_SECRET_ACCESS_KEY",
     "AWS_SESSION_TOKEN",
@@ -78,9 +82,32 @@ def _secrets_in(value: Any) -> Iterator[SecretStr]:
             yield from _secrets_in(each)
 
 
+def _tokens(address: str) -> Iterator[str]:
+    """An address as a whole, and the parts of it that are no plain words: `T01AB` is one, `services` and hosts are not.
+
+    Of a chat's address (`slack://TOKEN/TOKEN`) the place of the host may hold a token as well.
+    """
+    yield address
+    parts = urlsplit(_WITH_ANY_SCHEME.sub("http://", address))
+    login, _, host = parts.netloc.rpartition("@")
+    words = [*login.split(":"), *parts.path.split("/"), *re.split(r"[&=]", parts.query), *parts.fragment.split("/")]
+    if not address.startswith(("http://", "https://")):
+        words.append(host)
+    for word in words:
+        for text in (word, unquote(word)):
+            if len(text) >= 2 * SHORTEST and not _PLAIN.fullmatch(text):
+                yield text
+    yield from (part for part in login.split(":")[1:] for part in (part, unquote(part)))
+
+
 def _forms(secret: str) -> Iterator[str]:
-    """A secret as it may stand in a text: as it is, in a URL, in JSON; of a URL only its password is secret."""
-    if "://" in secret:
+    """A secret as it may stand in a text: as it is, in a URL, in JSON.
+
+    Of a database's address only the password is secret. Of a webhook's or a chat's it is all that may be a token.
+    """
+    if "://" in secret and not secret.startswith(_DATABASES):
+        bare = list(_tokens(secret))
+    elif "://" in secret:
         bare = [form for password in _PASSWORD_OF_URL.findall(secret) for form in (password, unquote(password))]
     else:
         # `Bearer TOKEN`: the token also stands alone.

@@ -73,12 +73,13 @@ class SamplingDecision:
     reason: str
 
 
-def uniform(trace_id: str) -> float:
+def uniform(trace_id: str, *, person: bytes = b"tracewatch/1") -> float:
     """The trace's uniform number in (0, 1): the top 53 bits of a salted BLAKE2b hash of its MLflow id.
 
-    The id's own bits are not used: an upstream head sampler may have conditioned on them.
+    The id's own bits are not used: an upstream head sampler may have conditioned on them. Another `person`, of at most
+    16 bytes, gives a number that is independent of this one.
     """
-    digest = blake2b(trace_id.encode(), digest_size=8, person=b"tracewatch/1").digest()
+    digest = blake2b(trace_id.encode(), digest_size=8, person=person).digest()
     return ((int.from_bytes(digest, "big") >> 11) + 0.5) / 2**53
 
 

@@ -124,7 +124,7 @@ class LetterWindow:
             kind=LETTERS,
             scorer=_NOBODY,
             segment=_ALL,
-            severity="ticket",
+            severity="page",
             bad=share >= self._share if number or whole_window else None,
             details={
                 "dead_letters": number,

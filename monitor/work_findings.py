@@ -4,7 +4,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import Final
 
-from monitor.alerts.alert import AlertKind, Finding
+from monitor.alerts.alert import Finding
+from monitor.alerts.kinds import AlertKind
 from monitor.alerts.settings import AlertSettings, Severity
 from monitor.ledger.ledger import Ledger
 from monitor.ledger.rows import AlertRow, PositionRow, VerdictCount

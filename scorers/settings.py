@@ -158,6 +158,9 @@ class ScorerSettings(BaseModel):
     )
     severity: Literal["page", "ticket", "none"] = Field(default="page", description="What its alerts are worth.")
     shadow: bool = Field(default=False, description="Score without alerting.")
+    shadow_of: str | None = Field(
+        default=None, description="The scorer that a shadow stands beside: `status` shows how far the two agree."
+    )
     limits: tuple[float, float] | None = Field(
         default=None, description="Lowest and highest number that the scorer gives."
     )

@@ -3,6 +3,8 @@
 What a machine lacks skips the test at home and fails it where CI=true.
 """
 
+import contextlib
+import functools
 import importlib.util
 import os
 import shutil
@@ -130,6 +132,43 @@ def mlflow_server(mlflow_server_process):
     return mlflow_server_process.uri
 
 
+_BROWSER = Path("/usr/bin/chromium")
+# Quiet: of a browser's own traffic nothing may leave the machine.
+_BROWSER_ARGUMENTS = (
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync",
+)  # fmt: skip
+
+
+# For a module, not the session: while it runs its event loop is this thread's, and nobody else can start one.
+@pytest.fixture(scope="module")
+def browser():
+    """A headless Chromium, which Playwright drives."""
+    if importlib.util.find_spec("playwright") is None:
+        lacking("playwright is not installed")
+    if not _BROWSER.exists():
+        lacking(f"{_BROWSER} is not installed")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        running = playwright.chromium.launch(executable_path=_BROWSER, args=list(_BROWSER_ARGUMENTS))
+        yield running
+        running.close()
+
+
+@pytest.fixture(scope="session")
+def alertmanager(tmp_path_factory):
+    """The address of a running Alertmanager of Debian's package, which tells nobody."""
+    from alertmanager_server import AlertmanagerServer
+
+    if (command := shutil.which("prometheus-alertmanager")) is None:
+        lacking("prometheus-alertmanager is not installed (Debian: apt-get install prometheus-alertmanager)")
+    server = AlertmanagerServer(command, tmp_path_factory.mktemp("alertmanager"))
+    server.start()
+    yield server.address
+    server.stop()
+
+
 @pytest.fixture(scope="session")
 def judge_endpoint():
     """A scripted OpenAI-compatible endpoint over real HTTP."""
@@ -137,3 +176,57 @@ def judge_endpoint():
 
     with ScriptedEndpoint() as endpoint:
         yield endpoint
+
+
+@pytest.fixture(scope="session")
+def promtool():
+    """Runs Prometheus's tool: `promtool("check", "rules", "x.yml", folder=..., text=...)` gives what it printed."""
+    return functools.partial(_output_of, "promtool", "prometheus")
+
+
+@pytest.fixture(scope="session")
+def amtool():
+    """Runs Alertmanager's tool in the same way."""
+    return functools.partial(_output_of, "amtool", "prometheus-alertmanager")
+
+
+def _output_of(*arguments, **where):
+    from prometheus_servers import NotInstalled, output_of
+
+    try:
+        return output_of(*arguments, **where)
+    except NotInstalled as error:
+        lacking(str(error))
+
+
+@pytest.fixture
+def prometheus(tmp_path_factory):
+    """Starts real Prometheus servers: `prometheus(config_text)`; files that the configuration names go beside it.
+
+    `prometheus(config_text, {"health.rules.yml": text})`. They end with the test.
+    """
+    from prometheus_servers import Prometheus
+
+    with contextlib.ExitStack() as stack:
+        yield functools.partial(_started, stack, Prometheus, tmp_path_factory)
+
+
+@pytest.fixture
+def start_alertmanager(tmp_path_factory):
+    """Starts real Alertmanager servers, in the same way."""
+    from prometheus_servers import Alertmanager
+
+    with contextlib.ExitStack() as stack:
+        yield functools.partial(_started, stack, Alertmanager, tmp_path_factory)
+
+
+def _started(stack, kind, folders, config, files=None):
+    from prometheus_servers import NotInstalled
+
+    folder = folders.mktemp(kind.__name__.lower())
+    for name, text in (files or {}).items():
+        (folder / name).write_text(text, encoding="utf-8")
+    try:
+        return stack.enter_context(kind(folder, config))
+    except NotInstalled as error:
+        lacking(str(error))

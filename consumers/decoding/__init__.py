@@ -1,24 +1,30 @@
-"""From a message to a trace event, or to the reason why it is none."""
+"""From a message to an event, or to the reason why it is none."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from consumers.decoding import mlflow_json, tracewatch_json
+from consumers.decoding import feedback_json, mlflow_json, tracewatch_json
 from consumers.decoding.documents import REASONS, checked_bytes
 from consumers.errors import InvalidEvent
 from consumers.events import EVALUATION_MARK
 
 if TYPE_CHECKING:
-    from consumers.events import TraceEvent
+    from collections.abc import Callable, Mapping
+
+    from consumers.events import Event
     from consumers.messages import Message
     from consumers.settings import DecodingLimits
 
 __all__ = ["FORMATS", "NAMED_FORMATS", "REASONS", "decode", "format_of"]
 
-_DECODERS = {"tracewatch+json": tracewatch_json.decode, "mlflow+json": mlflow_json.decode}
+_DECODERS: Mapping[str, Callable[..., Event]] = {
+    "tracewatch+json": tracewatch_json.decode,
+    "mlflow+json": mlflow_json.decode,
+    "feedback+json": feedback_json.decode,
+}
 FORMATS = tuple(_DECODERS)
-NAMED_FORMATS = (*FORMATS, "otlp+proto", "otlp+json", "feedback+json")
+NAMED_FORMATS = (*FORMATS, "otlp+proto", "otlp+json")
 
 
 def format_of(message: Message, default_format: str) -> str:
@@ -28,8 +34,8 @@ def format_of(message: Message, default_format: str) -> str:
     return named if named in NAMED_FORMATS else default_format
 
 
-def decode(message: Message, default_format: str, limits: DecodingLimits, now_ms: int) -> TraceEvent:
-    """The trace event in a message; `now_ms` is the clock that future timestamps are measured against.
+def decode(message: Message, default_format: str, limits: DecodingLimits, now_ms: int) -> Event:
+    """The event in a message; `now_ms` is the clock that future timestamps are measured against.
 
     Raises:
         InvalidEvent: with one of `REASONS`.

@@ -5,22 +5,8 @@ from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import Any, Literal
 
-from monitor.alerts.settings import Severity
+from monitor.alerts.kinds import AlertKind, Severity, severity_of
 
-AlertKind = Literal[
-    "production_regression",
-    "candidate_regression",
-    "unknown",
-    "scorer_failing",
-    "judge_moved",
-    "spend_exhausted",
-    "accounting_mismatch",
-    "lost_to_retention",
-    "dead_letters",
-    "consumer_lag",
-    "dataset_stale",
-    "evaluation_overdue",
-]
 AlertState = Literal["pending", "firing", "resolved"]
 
 
@@ -45,7 +31,7 @@ class Alert:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """What was seen of a (kind, scorer, segment) at one look.
+    """What was seen of a (kind, scorer, segment) at one look. `severity` is the most that it is worth.
 
     `bad` is None where too little is known to say, which changes nothing: an alert neither begins nor ends on silence.
     What is bad for `hold_ms` without a break fires.
@@ -63,6 +49,11 @@ class Finding:
     def subject(self) -> tuple[str, str, str]:
         """What at most one open alert is about."""
         return (self.kind, self.scorer, self.segment)
+
+
+def graded(finding: Finding, configured: Mapping[AlertKind, Severity]) -> Finding:
+    """The finding with the severity that its kind leaves it; `configured` overrides the defaults of kinds."""
+    return replace(finding, severity=severity_of(finding.kind, finding.severity, configured))
 
 
 def alert_id(kind: str, scorer: str, segment: str, since_ms: int) -> str:

@@ -1,13 +1,16 @@
 """The settings of alerts."""
 
+from collections import Counter
 from datetime import timedelta
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from monitor.alerts.kinds import AlertKind, Severity
+from monitor.alerts.receivers import LinkSettings, ReceiverSettings
 from monitor.clock import Duration
 
-Severity = Literal["page", "ticket", "none"]
+__all__ = ["AlertSettings", "Severity"]
 
 
 class AlertSettings(BaseModel):
@@ -18,6 +21,12 @@ class AlertSettings(BaseModel):
     mode: Literal["deliver", "observe"] = Field(
         "deliver", description="`observe` computes and shows everything and delivers nothing."
     )
+    severity: dict[AlertKind, Severity] = Field(
+        default_factory=dict,
+        description="Kind of alert -> what it is worth at most; a scorer's own `severity` may make it less.",
+    )
+    receivers: tuple[ReceiverSettings, ...] = Field(default=(), description="Who is told of alerts, and how.")
+    links: LinkSettings = Field(default_factory=LinkSettings, description="Where the links in alerts lead.")
     false_alarm_every: Duration = Field(
         timedelta(days=30),
         ge=timedelta(hours=1),
@@ -46,3 +55,16 @@ class AlertSettings(BaseModel):
     failing_share: float = Field(
         0.5, gt=0, le=1, description="Share of error verdicts in the last hour from which a scorer counts as failing."
     )
+
+    @field_validator("receivers")
+    @classmethod
+    def _receivers_differ(cls, receivers: tuple[ReceiverSettings, ...]) -> tuple[ReceiverSettings, ...]:
+        names = Counter(each.name for each in receivers)
+        if twice := sorted(name for name, count in names.items() if count > 1):
+            raise ValueError(f"every receiver needs a name of its own; given twice: {', '.join(twice)}")
+        return receivers
+
+    @property
+    def told(self) -> tuple[ReceiverSettings, ...]:
+        """The receivers that are told now: nobody while alerts are only observed."""
+        return () if self.mode == "observe" else self.receivers

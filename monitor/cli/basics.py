@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from monitor.cli.application import MASK, NO, WRONG, AsJson, ConfigFiles, app, errors, load
+from monitor.cli.application import MASK, NO, UNREACHABLE, WRONG, AsJson, ConfigFiles, app, errors, load
 from monitor.printable import printable
 
 _DEFAULT_FILE = Path("tracewatch.yaml")
@@ -68,6 +68,35 @@ def check(config: ConfigFiles) -> None:
         console.print(f"worst case, {line}", markup=False)
     if failed:
         raise typer.Exit(NO)
+
+
+@app.command("page-test")
+def page_test(
+    config: ConfigFiles,
+    *,
+    within: Annotated[float, typer.Option(min=1.0, help="Seconds that a receiver may take.")] = 60.0,
+) -> None:
+    """Send a test alert to every receiver, wait until it is accepted, and resolve it. Exit 3 if one is not reached.
+
+    Example: `tracewatch page-test -c tracewatch.yaml`
+    """
+    loaded = load(config)
+    from monitor.clock import SystemClock  # noqa: PLC0415
+    from monitor.commands.page_test import page_test as tests_of  # noqa: PLC0415 - httpx and MLflow are slow to import
+
+    if not loaded.alerts.receivers:
+        errors().print("alerts.receivers names nobody: there is nobody to tell", style="red", markup=False)
+        raise typer.Exit(WRONG)
+    console = Console(soft_wrap=True, highlight=False)
+    missed = 0
+    for result in tests_of(loaded, SystemClock(), within):
+        missed += not result.reached
+        console.print("[green]ok    [/green]" if result.reached else "[red]FAILED[/red]", end=" ")
+        console.print(printable(MASK(f"receiver {result.name}: {result.words}")), markup=False)
+    if loaded.alerts.mode == "observe":
+        console.print("alerts.mode is `observe`: the daemon itself tells nobody", markup=False)
+    if missed:
+        raise typer.Exit(UNREACHABLE)
 
 
 @app.command()

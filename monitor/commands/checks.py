@@ -10,6 +10,7 @@ from datetime import timedelta
 import httpx
 
 from consumers.errors import ConsumersError
+from monitor.alerts.receivers import ReceiverSettings
 from monitor.config import Config
 from monitor.errors import MonitorError
 from monitor.evaluation.settings import VersionSettings
@@ -44,6 +45,8 @@ def run_checks(config: Config) -> Iterator[Check]:
     yield _check("judge", lambda: _judge(config))
     for name, check in _scorers(config):
         yield _check(f"scorer {name}", check)
+    for receiver in config.alerts.receivers:
+        yield _check(f"receiver {receiver.name}", lambda receiver=receiver: _receiver(receiver))  # type: ignore[misc]
     for name, version in config.evaluation.versions.items() if config.evaluation else ():
         yield _check(f"version {name}", lambda version=version: _version(version))  # type: ignore[misc]
 
@@ -117,6 +120,12 @@ def _scorers(config: Config) -> Iterator[tuple[str, Callable[[], str]]]:
             return f"{built.kind}, version {built.version}"
 
         yield settings.name, check
+
+
+def _receiver(receiver: ReceiverSettings) -> str:
+    from monitor.delivery.assembly import notifier_of  # noqa: PLC0415 - brings MLflow's classes along
+
+    return notifier_of(receiver).probe()
 
 
 def _version(version: VersionSettings) -> str:

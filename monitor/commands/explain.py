@@ -54,6 +54,7 @@ def _evidence(config: Config, ledger: Ledger, trace_id: str) -> Evidence:
         members=members,
         factors=factors,
         positions=ledger.positions.all(),
+        labels=ledger.labels.of(trace_id),
     )
 
 

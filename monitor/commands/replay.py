@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from consumers.archive_file import read_archive
 from consumers.errors import InvalidEvent
-from consumers.events import TraceEvent
+from consumers.events import Event, FeedbackEvent, TraceEvent
 from consumers.kafka_archive import read_positions, read_topic
 from consumers.kafka_producer import chunks_of
 from consumers.kafka_publish import CHUNK, BatchPublisher, Outgoing
@@ -122,7 +122,7 @@ class Replay:
     def __init__(
         self,
         settings: SourceSettings,
-        decode: Callable[[Message], TraceEvent],
+        decode: Callable[[Message], Event],
         is_ours: Callable[[TraceEvent], bool],
         wanted: Wanted,
         summary: ReplaySummary,
@@ -193,6 +193,9 @@ class Replay:
     def _outcome_of_decoding(self, message: Message) -> Outcome:
         try:
             event = self._decode(message)
+            if isinstance(event, FeedbackEvent):
+                # Whose trace it is about the ledger knows, when it comes.
+                return "sent"
             ours = self._is_ours(event)
             # Some of what is wrong shows only when the spans are read.
             event.payload.trace()

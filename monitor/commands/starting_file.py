@@ -53,7 +53,7 @@ scorers:
 alerts:
   mode: observe                   # `deliver` once you trust the numbers
 
-http: {host: 127.0.0.1, port: 9464}   # /metrics, /healthz, /readyz
+http: {host: 127.0.0.1, port: 9464}   # / in a browser; /metrics, /healthz, /readyz
 """
 
 

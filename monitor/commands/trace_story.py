@@ -4,12 +4,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from monitor.ledger.label_rows import LABELS, LabelRow
 from monitor.ledger.rows import DecisionRow, MemberRow, PositionRow, TraceRow, VerdictRow
 from monitor.sampling import Condition, SamplingSettings, TraceFacts, decide, matches, uniform, unruled_rate
 
 _DATASET = "dataset:"
 
-Standing = Literal["scored", "member", "left_out", "parked", "due", "undecided"]
+Standing = Literal["scored", "member", "left_out", "parked", "due", "undecided", "drawn"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +34,7 @@ class Evidence:
         members: `dataset:NAME` -> the row that the trace's inputs have in the dataset.
         factors: scorer -> the budget's factor in the minute of the trace, where there was one.
         positions: of every partition.
+        labels: that people gave the trace.
     """
 
     trace_id: str
@@ -42,6 +44,7 @@ class Evidence:
     members: Mapping[str, MemberRow | None]
     factors: Mapping[str, float]
     positions: Sequence[PositionRow]
+    labels: Sequence[LabelRow] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -216,7 +219,7 @@ def _subject(subject: str, evidence: Evidence, asked: Asked, origin: Origin | No
     decided = decision or verdict
     if decided is None:
         return _undecided(subject, evidence, asked)
-    configured = subject in asked.rates
+    configured = subject in asked.rates or subject == LABELS
     standing, words = _scored(verdict) if verdict else ("due", "")
     if verdict is None and decision is not None:
         standing, words = _unscored(subject, evidence, decision, origin)
@@ -254,6 +257,8 @@ def _scored(verdict: VerdictRow) -> tuple[Standing, str]:
 def _unscored(subject: str, evidence: Evidence, decision: DecisionRow, origin: Origin | None) -> tuple[Standing, str]:
     if decision.state == "scored":
         return "scored", "scored; the verdict is older than the ledger's memory"
+    if subject == LABELS:
+        return "drawn", f"drawn for people to label; labels so far: {len(evidence.labels)}"
     if not decision.kept:
         return "left_out", f"left out of the sample ({decision.reason})"
     if subject.startswith(_DATASET):
@@ -309,7 +314,8 @@ def _notes(evidence: Evidence, origin: Origin | None, *, budgeted: bool) -> list
             "- it is older than the ledger's memory, or retention deleted it from the stream unread",
             "- the id is another one: take the application's own id, or MLflow's",
         ]
-    notes = ["Events with the same id at other positions count as duplicates; their positions are not kept."]
+    notes = [f"A person said of {each.scorer}: {each.label}, by way of {each.origin}." for each in evidence.labels]
+    notes.append("Events with the same id at other positions count as duplicates; their positions are not kept.")
     if evidence.trace is None:
         notes.append("The trace's own row is older than the ledger's memory; its verdicts are not.")
     return notes

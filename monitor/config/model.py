@@ -9,8 +9,10 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from consumers.settings import DeadLetterSettings, SourceSettings
 from monitor.alerts.settings import AlertSettings
 from monitor.dataset.settings import DatasetSettings
-from monitor.evaluation.settings import EvaluationSettings
+from monitor.evaluation.settings import EvaluationSettings, ScheduleSettings
 from monitor.exposition import HttpSettings
+from monitor.labels.settings import LabellingSettings
+from monitor.ledger.label_rows import LABELS
 from monitor.ledger.settings import LedgerSettings, RetentionSettings
 from monitor.logs import LogSettings
 from monitor.pipeline.settings import PipelineSettings
@@ -23,7 +25,7 @@ from scorers.settings import JudgeSettings, ScorerSettings
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$")]
 LabelName = Annotated[str, Field(pattern=r"^[a-zA-Z][a-zA-Z0-9_]{0,62}$")]
-_OWN_LABELS = ("app", "kind", "scorer", "segment", "severity")
+_OWN_LABELS = ("alertname", "app", "kind", "scorer", "segment", "severity")
 
 
 class Config(BaseModel):
@@ -55,6 +57,10 @@ class Config(BaseModel):
     scorers: tuple[ScorerSettings, ...] = Field(min_length=1, description="How a trace is judged.")
     evaluation: EvaluationSettings | None = Field(
         default=None, description="Comparison of versions on the dataset; none if left out."
+    )
+    labelling: LabellingSettings = Field(
+        default_factory=LabellingSettings,
+        description="Which traces people label, and what the judges are held against.",
     )
     alerts: AlertSettings = Field(default_factory=AlertSettings, description="When people are told.")
     spend: SpendSettings = Field(default_factory=SpendSettings, description="What judging may cost.")
@@ -90,20 +96,22 @@ class Config(BaseModel):
     def _scorers_differ(cls, scorers: tuple[ScorerSettings, ...]) -> tuple[ScorerSettings, ...]:
         if twice := _twice(scorer.name for scorer in scorers):
             raise ValueError(f"every scorer needs a name of its own; given twice: {', '.join(twice)}")
+        if any(scorer.name == LABELS for scorer in scorers):
+            raise ValueError(f"no scorer is called {LABELS!r}: in the ledger that is the draw of traces to be labelled")
         return scorers
 
     @field_validator("evaluation")
     @classmethod
     def _cron_parses(cls, evaluation: EvaluationSettings | None) -> EvaluationSettings | None:
-        if evaluation is not None and evaluation.schedule is not None and evaluation.schedule.cron is not None:
-            try:
-                check_cron(evaluation.schedule.cron)
-            except ValueError as error:
-                raise ValueError(
-                    f"schedule.cron {evaluation.schedule.cron!r} is no cron expression ({error}); "
-                    "allowed: five fields in UTC, such as '0 */6 * * *'"
-                ) from error
+        if evaluation is not None:
+            _check_plan("schedule", evaluation.schedule)
         return evaluation
+
+    @field_validator("labelling")
+    @classmethod
+    def _rejudging_parses(cls, labelling: LabellingSettings) -> LabellingSettings:
+        _check_plan("rejudge", labelling.rejudge)
+        return labelling
 
     @model_validator(mode="after")
     def _prices_are_known(self) -> Self:
@@ -137,9 +145,35 @@ class Config(BaseModel):
         return self
 
     @model_validator(mode="after")
+    def _texts_of_alerts_can_be_redacted(self) -> Self:
+        bare = [each.name for each in self.alerts.receivers if each.content == "redacted"]
+        if bare and not self.redaction.patterns:
+            raise ValueError(
+                f"`content: redacted` of the receiver {bare[0]!r} needs `redaction.patterns`, such as [email, phone, "
+                "key]; `links` sends no text"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _figures_have_their_verdicts(self) -> Self:
         if self.retention.verdicts < (window := self.statistics.window):
             raise ValueError(f"retention.verdicts is shorter than statistics.window ({window}), which rests on them")
+        if min(self.retention.verdicts, self.retention.traces) < (window := self.labelling.window):
+            raise ValueError(
+                f"retention.verdicts and retention.traces must not be shorter than labelling.window ({window}), which "
+                "rests on them"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _shadows_have_their_scorer(self) -> Self:
+        names = {scorer.name for scorer in self.scorers}
+        for number, scorer in enumerate(self.scorers):
+            if scorer.shadow_of is not None and (not scorer.shadow or scorer.shadow_of not in names - {scorer.name}):
+                raise ValueError(
+                    f"scorers[{number}].shadow_of {scorer.shadow_of!r}: a scorer with `shadow: true` names another one "
+                    f"of the scorers here, {sorted(names - {scorer.name})}"
+                )
         return self
 
     @model_validator(mode="after")
@@ -187,6 +221,18 @@ class Config(BaseModel):
 def config_schema() -> dict[str, Any]:
     """The JSON Schema of the configuration file, for editors."""
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **Config.model_json_schema()}
+
+
+def _check_plan(key: str, plan: ScheduleSettings | None) -> None:
+    if plan is None or plan.cron is None:
+        return
+    try:
+        check_cron(plan.cron)
+    except ValueError as error:
+        raise ValueError(
+            f"{key}.cron {plan.cron!r} is no cron expression ({error}); "
+            "allowed: five fields in UTC, such as '0 */6 * * *'"
+        ) from error
 
 
 def _twice(names: Any) -> list[str]:

@@ -152,18 +152,23 @@ def _default(field: FieldInfo) -> str:
 
 def _shown(value: Any) -> str:
     if isinstance(value, timedelta):
-        milliseconds = value // timedelta(milliseconds=1)
-        if milliseconds == 0:
-            return "0s"
-        unit, size = next(each for each in _UNITS if milliseconds % each[1] == 0 and milliseconds >= each[1])
-        return f"{milliseconds // size}{unit}"
+        return _duration(value // timedelta(milliseconds=1))
     if isinstance(value, ByteSize):
         return value.human_readable(separator="").replace(".0", "")
     if isinstance(value, SecretStr):
         return value.get_secret_value()
     if isinstance(value, bool):
         return str(value).lower()
+    if isinstance(value, tuple):
+        return f"[{', '.join(map(_shown, value))}]"
     return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _duration(milliseconds: int) -> str:
+    if milliseconds == 0:
+        return "0s"
+    unit, size = next(each for each in _UNITS if milliseconds % each[1] == 0 and milliseconds >= each[1])
+    return f"{milliseconds // size}{unit}"
 
 
 def _models(annotation: Any) -> list[tuple[str, type[BaseModel]]]:

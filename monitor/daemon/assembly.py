@@ -1,12 +1,12 @@
 """From the configuration to parts: what each part is given, and nothing of what it does."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 
 from consumers.dead_letters import DeadLetterQueue
 from consumers.decoding import decode
-from consumers.events import TraceEvent
+from consumers.events import Event, TraceEvent
 from consumers.file_source import FileSource
 from consumers.kafka_dead_letters import KafkaDeadLetters
 from consumers.kafka_source import KafkaSource
@@ -21,7 +21,10 @@ from monitor.config import Config
 from monitor.curation import Curation
 from monitor.dataset.mlflow_store import MlflowDatasetStore
 from monitor.evaluation.evaluator import Evaluator
+from monitor.labels.feedback import Rules
+from monitor.labels.quality import JudgeQuality
 from monitor.ledger.ledger import Ledger
+from monitor.overview import OverviewReader
 from monitor.pipeline.effects import EffectsPolicy
 from monitor.pipeline.sampler import Subject
 from monitor.reevaluation import Reevaluation
@@ -32,7 +35,9 @@ from monitor.series.view import SeriesView, SeriesViews
 from monitor.series.watched import WatchedScorer
 from monitor.spending import Spending
 from monitor.stats.series import Policy, Source
+from monitor.status_page.facts import Asked, AskedScorer
 from monitor.traces.redaction import Redaction
+from monitor.versions import __version__
 from scorers import heuristics
 from scorers.catalog import ConfiguredScorer, build_scorer
 from scorers.errors import ScorerSettingsError
@@ -82,7 +87,7 @@ def letter_contents(config: Config) -> LetterContents:
     return LetterContents(payload=config.dead_letters.payload, redact=Redaction(config.redaction).document)
 
 
-def decode_with(source: SourceSettings, clock: Clock, message: Message) -> TraceEvent:
+def decode_with(source: SourceSettings, clock: Clock, message: Message) -> Event:
     """The event in a message.
 
     Raises:
@@ -115,6 +120,11 @@ def policy_of(config: Config, scorers: Sequence[ConfiguredScorer]) -> EffectsPol
     )
 
 
+def rules_of(config: Config) -> Rules:
+    """How the values of each scorer are read, its own and people's."""
+    return {each.name: each.rules for each in config.scorers}
+
+
 def curation_of(config: Config, ledger: Ledger) -> Curation | None:
     """The dataset's curation, None without a dataset. Rows are shared out by the segments unless told otherwise."""
     if config.dataset is None:
@@ -135,6 +145,38 @@ def spending_of(config: Config, ledger: Ledger, clock: Clock) -> Spending:
         clock,
         attempts=1 + config.judge.retries,
         evaluates=config.evaluates,
+    )
+
+
+def overview_of(config: Config, ledger: Ledger, clock: Clock) -> OverviewReader:
+    """What reads all that the ledger knows."""
+    return OverviewReader(
+        ledger=ledger,
+        clock=clock,
+        window=config.statistics.window,
+        dataset=None if config.dataset is None else config.dataset.name,
+        scorers=frozenset(scorer.name for scorer in config.scorers),
+        pots=spending_of(config, ledger, clock).pots,
+        series=lambda now_ms: recorded_series_of(config, ledger, now_ms),
+    )
+
+
+def asked_of(config: Config, deadline_s: Callable[[str, float | None], float | None]) -> Asked:
+    """What the status page says of the configuration."""
+    evaluation = config.evaluation
+    versions = () if evaluation is None or not config.evaluates else evaluation.versions
+    return Asked(
+        app=config.app,
+        version=__version__,
+        labels=config.labels,
+        scorers=tuple(AskedScorer(name=each.name, target=each.target, shadow=each.shadow) for each in config.scorers),
+        min_verdicts=config.alerts.min_verdicts,
+        stream=str(config.source.path) if config.source.kind == "file" else config.source.topic,
+        reads_kafka=config.source.kind != "file",
+        dataset=None if config.dataset is None else (config.dataset.name, config.dataset.max_rows),
+        candidates=tuple(name for name in versions if evaluation is not None and name != evaluation.baseline),
+        observing=config.alerts.mode == "observe",
+        deadline_s=deadline_s,
     )
 
 
@@ -206,6 +248,11 @@ def recorded_series_of(config: Config, ledger: Ledger, now_ms: int) -> list[Seri
     """
     scorers = recorded_scorers_of(config, ledger)
     return SeriesViews(ledger=ledger.series, scorers=scorers, sight=sight_of(config)).read(now_ms)
+
+
+def quality_of(config: Config, ledger: Ledger, versions: Mapping[str, str]) -> JudgeQuality:
+    """How what labels say of the scorers is read; `versions` are those in force."""
+    return JudgeQuality(labels=ledger.labels, versions=versions, window=config.labelling.window)
 
 
 def _watched(config: Config, settings: ScorerSettings, version: str, *, judges: bool) -> WatchedScorer:

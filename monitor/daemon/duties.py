@@ -14,15 +14,20 @@ from monitor.candidate_findings import CandidateFindings
 from monitor.clock import Clock
 from monitor.config import Config
 from monitor.daemon import assembly
+from monitor.daemon.delivering import job_of, outbox_of, sending_of
+from monitor.delivery.outbox import Outbox
 from monitor.duty import Duty
 from monitor.errors import ServiceUnavailable
 from monitor.evaluation.evaluator import Evaluator
 from monitor.evaluation.settings import ScheduleSettings
+from monitor.labels.reading import LabelReading
+from monitor.labels.rejudging import MovedFindings, Rejudging, held_back
 from monitor.leadership import RENEWALS_A_LIFE, Leadership
 from monitor.ledger.ledger import Ledger
 from monitor.ledger.rows import LeaseToken
 from monitor.masking import Mask
 from monitor.pipeline.effects import Effects
+from monitor.pipeline.feedback import FeedbackEffects
 from monitor.pipeline.owed import publish_unpublished, work_off_parked
 from monitor.pipeline.patience import Patience
 from monitor.presence import Presence
@@ -40,7 +45,7 @@ _SIGN_EVERY = timedelta(seconds=15)
 _RETENTION_EVERY = timedelta(minutes=10)
 _PUBLISH_GRACE_MS = 60_000
 _OVERDUE_GRACE_S = 300.0
-_UPKEEP = ("alerts", "parked", "publish", "dataset")
+_UPKEEP = ("alerts", "parked", "publish", "feedback", "dataset")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -49,6 +54,7 @@ class Duties:
 
     config: Config
     effects: Effects
+    feedback: FeedbackEffects
     leadership: Leadership
     presence: Presence
     evaluator: Evaluator
@@ -65,6 +71,7 @@ class Duties:
         schedule = Schedule(self.log)
         self._add_own(schedule)
         self._add_upkeep(schedule)
+        self._add_labelling(schedule)
         self._add_evaluation(schedule)
         return schedule
 
@@ -93,15 +100,19 @@ class Duties:
 
     def _add_upkeep(self, schedule: Schedule) -> None:
         every = Every(interval=self.config.pipeline.upkeep_every)
-        schedule.add("alerts", every, self._duty("alerts", self._close_and_look()))
+        outbox = self._outbox()
+        schedule.add("alerts", every, self._duty("alerts", self._close_and_look(outbox)))
+        for job, send in sending_of(outbox).items():
+            schedule.add(job, every, self._duty(job, send))
         schedule.add("parked", every, self._duty("parked", self._work_off))
         schedule.add("publish", every, self._duty("publish", self._publish_left))
+        schedule.add("feedback", every, self._duty("feedback", self._publish_feedback))
         schedule.add("retention", Every(interval=_RETENTION_EVERY), self._duty("retention", self._forget))
         if self.effects.curation is not None:
             schedule.add("dataset", every, self._duty("dataset", self.effects.curation.curate))
 
-    def _close_and_look(self) -> Callable[[LeaseToken], None]:
-        """Close the blocks whose time has come, then see what the alert table makes of it."""
+    def _close_and_look(self, outbox: Outbox) -> Callable[[LeaseToken], None]:
+        """Close the blocks whose time has come, see what the alert table makes of it, and note whom to tell."""
         config, ledger, alerts = self.config, self._ledger, self.config.alerts
         watched = assembly.watched_of(config, self.effects.judging.suite)
         severities = assembly.severities_of(config)
@@ -121,7 +132,10 @@ class Duties:
                 settings=config.statistics,
                 sight=assembly.sight_of(config),
                 alerts=alerts,
+                warning=self._doubt,
+                held_back=held_back,
             ),
+            MovedFindings(ledger.frozen, self._versions, config.labelling.moved_alpha),
             CandidateFindings(ledger.evaluations, severities),
             SpendFindings(self.effects.judging.spending.pots),
             StreamFindings(ledger, alerts),
@@ -133,13 +147,27 @@ class Duties:
                 deadlines(config, self.clock.now_ms() / 1000),
             ),
         )
-        alerting = Alerting(ledger.alerts, finders, self.log)
+        alerting = Alerting(ledger.alerts, finders, self.log, alerts.severity)
 
         def close_and_look(token: LeaseToken) -> None:
+            # Before the look as well: what a killed holder saw and did not write down is told even if it ends now.
+            outbox.note(token)
             closing.close(token, self.clock.now_ms())
             alerting.look(token, self.clock.now_ms())
+            outbox.note(token)
 
         return close_and_look
+
+    def _outbox(self) -> Outbox:
+        return outbox_of(
+            config=self.config,
+            deliveries=self._ledger.deliveries,
+            traces=self.traces,
+            count=self.effects.judging.metrics.alert_delivered,
+            stop=self.stop,
+            clock=self.clock,
+            log=self.log,
+        )
 
     def _add_evaluation(self, schedule: Schedule) -> None:
         settings, spending = self.config.evaluation, self.effects.judging.spending
@@ -159,6 +187,39 @@ class Duties:
 
     def _publish_left(self, _token: LeaseToken) -> int:
         return publish_unpublished(self.effects, self.clock.now_ms() - _PUBLISH_GRACE_MS)
+
+    @property
+    def _versions(self) -> dict[str, str]:
+        return {each.name: each.version for each in self.effects.judging.suite}
+
+    def _doubt(self, scorer: str) -> str | None:
+        """Why alerts of a scorer are to be doubted, by what people say of its verdicts."""
+        settings = self.config.labelling
+        versions = {name: version for name, version in self._versions.items() if name == scorer}
+        [found] = assembly.quality_of(self.config, self._ledger, versions).read(self.clock.now_ms())
+        return found.warning(settings)
+
+    def _add_labelling(self, schedule: Schedule) -> None:
+        settings, ledger, suite = self.config.labelling, self._ledger, self.effects.judging.suite
+        rules = {each.name: each.rules for each in suite}
+        reading = LabelReading(ledger.labels, self.traces, rules, settings.window)
+        every = Every(interval=settings.read_every)
+        schedule.add("labels", every, self._duty("labels", lambda token: reading.read(token, self.clock.now_ms())))
+        if settings.rejudge is not None:
+            rejudging = Rejudging(
+                labels=ledger.labels,
+                frozen=ledger.frozen,
+                traces=self.traces,
+                suite=suite,
+                spending=self.effects.judging.spending,
+                settings=settings,
+                clock=self.clock,
+                log=self.log,
+            )
+            schedule.add("rejudge", _when(settings.rejudge), self._duty("rejudge", rejudging.run))
+
+    def _publish_feedback(self, _token: LeaseToken) -> int:
+        return self.feedback.publish_waiting(self.clock.now_ms())
 
     def _forget(self, token: LeaseToken) -> None:
         # Writers come first: between two transactions it rests as long as the last one took.
@@ -197,6 +258,7 @@ def _when(plan: ScheduleSettings) -> Every | Cron:
 
 def _plans(config: Config) -> dict[str, Every | Cron]:
     plans: dict[str, Every | Cron] = dict.fromkeys(_UPKEEP, Every(interval=config.pipeline.upkeep_every))
+    plans |= {job_of(each.name): Every(interval=config.pipeline.upkeep_every) for each in config.alerts.told}
     plans["retention"] = Every(interval=_RETENTION_EVERY)
     if config.evaluation is not None and config.evaluation.schedule is not None:
         plans["evaluation"] = _when(config.evaluation.schedule)

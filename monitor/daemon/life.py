@@ -26,11 +26,14 @@ from monitor.figures import FigureReader
 from monitor.health import Health
 from monitor.leadership import Leadership
 from monitor.ledger.file_lock import FileLock
+from monitor.ledger.label_rows import LABELS
 from monitor.ledger.ledger import Ledger, open_configured
 from monitor.masking import Mask
 from monitor.metrics import GroupMetrics, KnownLabels, ProcessMetrics
+from monitor.mlflow_links import MlflowLinks
 from monitor.mlflow_transport import configure_mlflow_transport
 from monitor.pipeline.effects import Effects
+from monitor.pipeline.feedback import FeedbackEffects
 from monitor.pipeline.intake import IntakeLoop, IntakeParts
 from monitor.pipeline.judging import Judging
 from monitor.pipeline.patience import Patience
@@ -39,6 +42,8 @@ from monitor.pipeline.sampler import Sampler
 from monitor.pipeline.watermarks import PositionBeyondEnd
 from monitor.presence import Presence
 from monitor.shutdown import exit_within, stop_on_signals
+from monitor.status_page.facts import Own
+from monitor.status_page.page import StatusPage
 from monitor.traces.mlflow_store import MlflowTraceStore
 from monitor.traces.redaction import Redaction
 from monitor.versions import __version__
@@ -90,12 +95,16 @@ class Daemon:
         self._registry = CollectorRegistry()
         self._mask = Mask.of(config, os.environ)
         self._health = Health(("kafka", "mlflow", "ledger", "judge"), self._mask)
+        self._deadline_s = deadlines(config, clock.now_ms() / 1000)
+        self._links: MlflowLinks | None = None
+        self._lags: Callable[[], Mapping[tuple[str, int], int]] = dict
+        self._page = StatusPage(assembly.asked_of(config, self._deadline_s), self._own, clock, self._mask)
         self._patience = Patience(health=self._health, stop=stop, log=log, longest=config.pipeline.retry_up_to)
 
     def run(self, on_start: Callable[[str], None] = lambda _address: None) -> None:
         """Run until the stop event is set. See `run_daemon` for what it raises."""
         settings = self._config.http
-        app = application(self._registry, self._health, lambda: not self._stop.is_set(), settings)
+        app = application(self._registry, self._health, lambda: not self._stop.is_set(), settings, self._page)
         port = HttpPort(app, settings)
         with port:
             self._log.info("http port answers", address=port.address)
@@ -114,18 +123,30 @@ class Daemon:
             ledger = self._patience.call("ledger", lambda: open_configured(settings))
             stack.callback(ledger.close)
             configure_mlflow_transport(self._config.mlflow)
+            self._page.reads(assembly.overview_of(self._config, ledger, self._clock))
             presence = Presence(ledger.replicas, holder, self._clock, self._stop, self._log)
             self._patience.call("ledger", presence.begin)
             stack.callback(presence.end)
             traces = MlflowTraceStore(self._config.mlflow.tracking_uri, self._config.experiment)
             suite = self._build_suite(traces)
             metrics = self._build_metrics(suite, ledger)
+            self._links = MlflowLinks.to(self._config.mlflow.tracking_uri, traces.experiment_id)
+            self._lags = metrics.lags
             effects = self._build_effects(ledger, traces, suite, metrics)
-            loop = self._build_loop(effects, metrics)
+            feedback = self._build_feedback(effects)
+            loop = self._build_loop(effects, feedback, metrics)
             evaluator = evaluator_of(self._config)
             leadership = Leadership(ledger.lease, holder, settings.lease_ttl, self._clock, self._log)
             stack.callback(leadership.resign)
-            duties = self._duties(effects, leadership, presence, evaluator, traces, lag=lambda: loop.lag)
+            duties = self._duties(
+                effects=effects,
+                feedback=feedback,
+                leadership=leadership,
+                presence=presence,
+                evaluator=evaluator,
+                traces=traces,
+                lag=lambda: loop.lag,
+            )
             leadership.seek()
             with duties.schedule():
                 try:
@@ -147,6 +168,10 @@ class Daemon:
                     evaluator.cancel()
             if presence.refusal is not None:
                 raise presence.refusal
+
+    def _own(self) -> Own:
+        """What this process knows, at any moment of its life."""
+        return Own(dependencies=self._health.states(), judge=endpoint_state(), lags=self._lags(), links=self._links)
 
     def _build_suite(self, traces: MlflowTraceStore) -> ScorerSuite:
         self._patience.call("mlflow", traces.probe)
@@ -170,17 +195,22 @@ class Daemon:
             dead_letter_reasons=(*REASONS, "trace_rejected"),
             sampling=_known_sampling(config),
             labels=config.labels,
+            receivers=[each.name for each in config.alerts.told],
         )
         metrics = ProcessMetrics(self._registry, known, self._health, endpoint_state)
         reader = FigureReader(
             ledger=ledger,
             clock=self._clock,
+            quality=assembly.quality_of(config, ledger, {each.name: each.version for each in suite}).read,
             series=assembly.series_views_of(config, ledger, suite).read,
             targets={each.name: each.target for each in config.scorers if each.target is not None},
             dataset=config.dataset.name if config.dataset else None,
-            deadline_s=deadlines(config, self._clock.now_ms() / 1000),
+            deadline_s=self._deadline_s,
             scorers=frozenset(scorer.name for scorer in suite),
             pots=assembly.spending_of(config, ledger, self._clock).pots,
+            receivers=[each.name for each in config.alerts.told],
+            pagers=[each.name for each in config.alerts.told if each.takes("production_regression", "page")],
+            observes=config.alerts.mode == "observe",
         )
         self._registry.register(GroupMetrics(config.app, reader.read, self._clock))
         return metrics
@@ -208,7 +238,20 @@ class Daemon:
             log=self._log,
         )
 
-    def _build_loop(self, effects: Effects, metrics: ProcessMetrics) -> IntakeLoop:
+    def _build_feedback(self, effects: Effects) -> FeedbackEffects:
+        return FeedbackEffects(
+            scorers=effects.policy.scorers,
+            rules=assembly.rules_of(self._config),
+            ledger=effects.ledger,
+            traces=effects.traces,
+            redaction=effects.redaction,
+            curation=effects.curation,
+            patience=self._patience,
+            shared=bool(self._config.source.where),
+            log=self._log,
+        )
+
+    def _build_loop(self, effects: Effects, feedback: FeedbackEffects, metrics: ProcessMetrics) -> IntakeLoop:
         config = self._config
         suite = list(effects.judging.suite)
         parts = IntakeParts(
@@ -216,8 +259,11 @@ class Daemon:
             dead_letters=assembly.build_dead_letters(config),
             decode=partial(assembly.decode_with, config.source, self._clock),
             is_ours=partial(assembly.is_ours, config.source.where),
-            sampler=Sampler(config.sampling, assembly.subjects_of(config, suite), effects.ledger.budget),
+            sampler=Sampler(
+                config.sampling, assembly.subjects_of(config, suite), effects.ledger.budget, config.labelling.rate
+            ),
             effects=effects,
+            feedback=feedback,
             positions=effects.ledger.positions,
             metrics=metrics,
             patience=self._patience,
@@ -228,17 +274,19 @@ class Daemon:
 
     def _duties(
         self,
+        *,
         effects: Effects,
+        feedback: FeedbackEffects,
         leadership: Leadership,
         presence: Presence,
         evaluator: Evaluator,
         traces: MlflowTraceStore,
-        *,
         lag: Callable[[], Mapping[tuple[str, int], int]],
     ) -> Duties:
         return Duties(
             config=self._config,
             effects=effects,
+            feedback=feedback,
             leadership=leadership,
             presence=presence,
             evaluator=evaluator,
@@ -255,7 +303,7 @@ class Daemon:
 def _known_sampling(config: Config) -> list[tuple[str, str]]:
     rules = [f"rule:{number}" for number in range(1, len(config.sampling.rules) + 1)]
     known = [(decision, reason) for decision in ("kept", "left_out") for reason in ("rate", "budget", *rules)]
-    return [*known, ("left_out", "evaluation")]
+    return [*known, ("left_out", "evaluation"), ("kept", LABELS)]
 
 
 def _holder() -> str:

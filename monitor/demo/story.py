@@ -167,6 +167,7 @@ class _Bar:
 
 def _addresses(stage: Stage) -> Iterable[str]:
     http = stage.config.http
+    yield f"status page  http://{http.host}:{http.port}/"
     yield f"metrics      http://{http.host}:{http.port}/metrics   (ready: /readyz)"
     yield f"MLflow UI    mlflow ui --port 5000 --backend-store-uri {stage.config.mlflow.tracking_uri}"
     yield f"status       tracewatch status -c {stage.config_file}"

@@ -1,14 +1,19 @@
 """Sums over verdicts, for gauges and the status page."""
 
 from collections import defaultdict
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
-from sqlalchemy import Row, func, select
+from sqlalchemy import Row, RowMapping, case, func, select
 
 from monitor.ledger.database import Database
-from monitor.ledger.rows import Label, PassRate, VerdictCount
+from monitor.ledger.rows import HourRow, Label, PassRate, VerdictCount
 from monitor.ledger.schema import verdicts
+
+HOUR_MS: Final = 3_600_000
+MOST_GROUPS: Final = 20_000
+"""Combinations of segments and hours that are read at once, at most."""
 
 
 @dataclass(slots=True)
@@ -41,6 +46,63 @@ class Figures:
                 count = passed.count + failed.count
                 rates.append(PassRate(scorer=scorer, segment=segment, verdicts=count, rate=passed.weight / weight))
         return rates
+
+    def judged_alike(self, scorer: str, other: str, since_ms: int) -> Mapping[tuple[Label, Label], int]:
+        """What two scorers said of the same traces from `since_ms` on: (label, label of the other) -> traces.
+
+        Raises:
+            LedgerUnavailable: the database does not answer.
+        """
+        one, two = verdicts.alias("one"), verdicts.alias("two")
+        with self.database.read() as connection:
+            found = connection.execute(
+                select(one.c.label, two.c.label, func.count())
+                .join(two, (two.c.trace_id == one.c.trace_id) & (two.c.scorer == other))
+                .where(one.c.scorer == scorer, one.c.event_time_ms >= since_ms)
+                .group_by(one.c.label, two.c.label)
+            )
+            return {(label, another): count for label, another, count in found}
+
+    def by_hour(self, first_hour: int, end_hour: int) -> list[HourRow]:
+        """What each series was judged, hour by hour, from `first_hour` up to `end_hour`, which is not one of them.
+
+        Hours without verdicts are left out. Where segments take more than 20,000 combinations, as the values of a key
+        without bound do, only the series `all` are given.
+
+        Raises:
+            LedgerUnavailable: the database does not answer.
+        """
+        rows = self._hours(first_hour, end_hour, by_segments=True)
+        if len(rows) > MOST_GROUPS:
+            rows = self._hours(first_hour, end_hour, by_segments=False)
+        return _hour_rows(rows)
+
+    def _hours(self, first_hour: int, end_hour: int, *, by_segments: bool) -> Sequence[RowMapping]:
+        row = verdicts.c
+        errors = func.count(case((row.label == "error", 1)))
+        weight = case((row.label != "error", 1.0 / row.probability), else_=0.0)
+        passed = case((row.label == "pass", 1.0 / row.probability), else_=0.0)
+        hour = (row.event_time_ms // HOUR_MS).label("hour")
+        keys = [row.scorer, hour, *([row.segments] if by_segments else [])]
+        wanted = (
+            select(
+                *keys,
+                (func.count() - errors).label("verdicts"),
+                errors.label("errors"),
+                func.sum(weight).label("weight"),
+                func.sum(passed).label("passed"),
+            )
+            .where(
+                row.event_time_ms >= first_hour * HOUR_MS,
+                row.event_time_ms < end_hour * HOUR_MS,
+                row.probability > 0,
+            )
+            # By its label: a database takes two bound parameters for two expressions.
+            .group_by(row.scorer, "hour", *keys[2:])
+            .limit(MOST_GROUPS + 1)
+        )
+        with self.database.read() as connection:
+            return connection.execute(wanted).mappings().all()
 
     def judged_since(self, since_ms: int, scorers: Collection[str]) -> int:
         """How many verdicts these scorers have given since then, by the time of judging.
@@ -92,6 +154,25 @@ class Figures:
                 .group_by(row.scorer, row.segments, row.label)
             )
             return list(found)
+
+
+def _hour_rows(rows: Iterable[RowMapping]) -> list[HourRow]:
+    sums: defaultdict[tuple[str, str, int], list[RowMapping]] = defaultdict(list)
+    for row in rows:
+        for segment in ("all", *_names(row.get("segments", {}))):
+            sums[row["scorer"], segment, row["hour"]].append(row)
+    return [
+        HourRow(
+            scorer=scorer,
+            segment=segment,
+            hour=hour,
+            verdicts=sum(row["verdicts"] for row in found),
+            errors=sum(row["errors"] for row in found),
+            weight=sum(row["weight"] for row in found),
+            passed=sum(row["passed"] for row in found),
+        )
+        for (scorer, segment, hour), found in sorted(sums.items())
+    ]
 
 
 def _names(segments: Mapping[str, str]) -> list[str]:

@@ -45,6 +45,25 @@ class Intake:
                 claims[index] = _claim(connection, *arrivals[index])
         return [claims[index] for index in range(len(arrivals))]
 
+    def promote(self, trace: TraceRow, subject: str, reason: str) -> None:
+        """Note that something has brought a trace into a dataset that sampling had left it out of.
+
+        It came late and for what it is, so that it stands for no other trace: its probability is 0. What sampling
+        itself has kept stays as it was decided.
+
+        Raises:
+            LedgerUnavailable: the database does not answer.
+        """
+        decided = {"kept": True, "probability": 0.0, "reason": reason, "state": "member"}
+        key = {"trace_id": trace.trace_id, "subject": subject, "event_time_ms": trace.event_time_ms}
+        with self.database.write() as connection:
+            statement = insert(connection, decisions).values(key | decided)
+            connection.execute(
+                statement.on_conflict_do_update(
+                    index_elements=["trace_id", "subject"], set_=decided, where=~decisions.c.kept
+                )
+            )
+
     def park(self, trace_id: str, scorers: Iterable[str]) -> None:
         """Put off verdicts that are due: the trace's offset may pass, the verdicts stay owed.
 

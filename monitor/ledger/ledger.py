@@ -9,11 +9,14 @@ from monitor.clock import Clock, SystemClock
 from monitor.ledger.alerts import Alerts
 from monitor.ledger.budget import Budget
 from monitor.ledger.database import Database, open_engine
+from monitor.ledger.deliveries import Deliveries
 from monitor.ledger.errors import LedgerError
 from monitor.ledger.evaluations import Evaluations
 from monitor.ledger.figures import Figures
+from monitor.ledger.frozen import Frozen
 from monitor.ledger.intake import Intake
 from monitor.ledger.jobs import Jobs
+from monitor.ledger.labels import Labels
 from monitor.ledger.lease import Leases
 from monitor.ledger.members import Members
 from monitor.ledger.migrate import migrate, require_migrated
@@ -40,12 +43,15 @@ class Ledger:
     lease: Leases
     evaluations: Evaluations
     alerts: Alerts
+    deliveries: Deliveries
     jobs: Jobs
     figures: Figures
     series: Series
     spend: Spend
     replicas: Replicas
     retention: Retention
+    labels: Labels
+    frozen: Frozen
 
     def probe(self) -> None:
         """Ask the database for anything.
@@ -102,12 +108,15 @@ def open_ledger(
         lease=Leases(database),
         evaluations=Evaluations(database),
         alerts=Alerts(database),
+        deliveries=Deliveries(database),
         jobs=Jobs(database),
         figures=Figures(database),
         series=Series(database),
         spend=Spend(database),
         replicas=Replicas(database, revisions.head),
         retention=Retention(database),
+        labels=Labels(database),
+        frozen=Frozen(database),
     )
 
 

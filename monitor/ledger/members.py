@@ -21,16 +21,17 @@ class Members:
 
     database: Database
 
-    def offer(self, member: MemberRow) -> bool:
+    def offer(self, member: MemberRow, expected_at_ms: int | None = None) -> bool:
         """Add a row, or add to the one that its inputs have already; True if this trace owns the record.
 
         Expectations merge by key, the one of the latest trace standing, in whatever order traces come or come again.
-        A golden trace makes the record golden, and brings it back if it was evicted.
+        A golden trace makes the record golden, and brings it back if it was evicted. `expected_at_ms` is the time of
+        expectations that came later than the trace.
 
         Raises:
             LedgerUnavailable: the database does not answer.
         """
-        source = [member.event_time_ms, member.trace_id]
+        source = [member.event_time_ms if expected_at_ms is None else expected_at_ms, member.trace_id]
         values = values_of(member) | {
             "state": "active",
             "record_id": None,
@@ -40,7 +41,7 @@ class Members:
         with self.database.write() as connection:
             if insert_once(connection, members, values):
                 return True
-            return _merge(connection, member)
+            return _merge(connection, member, source)
 
     def active(self, dataset: str) -> list[MemberRow]:
         """The rows that belong to the dataset, by digest.
@@ -156,7 +157,7 @@ class Members:
             ).scalar_one()
 
 
-def _merge(connection: Connection, member: MemberRow) -> bool:
+def _merge(connection: Connection, member: MemberRow, source: list[Any]) -> bool:
     row = members.c
     this: list[ColumnElement[bool]] = [row.dataset == member.dataset, row.inputs_digest == member.inputs_digest]
     found = connection.execute(
@@ -164,7 +165,7 @@ def _merge(connection: Connection, member: MemberRow) -> bool:
         .where(*this)
         .with_for_update()
     ).one()
-    expectations, sources = _merged(member, found.expectations, found.expectation_sources)
+    expectations, sources = _merged(member, source, found.expectations, found.expectation_sources)
     golden = found.golden or member.golden
     state = "active" if golden else found.state
     changed = (expectations, golden, state) != (found.expectations, found.golden, found.state)
@@ -185,10 +186,9 @@ def _merge(connection: Connection, member: MemberRow) -> bool:
 
 
 def _merged(
-    member: MemberRow, expectations: Mapping[str, Any], sources: Mapping[str, list[Any]]
+    member: MemberRow, source: list[Any], expectations: Mapping[str, Any], sources: Mapping[str, list[Any]]
 ) -> tuple[dict[str, Any], dict[str, list[Any]]]:
     merged, merged_sources = dict(expectations), dict(sources)
-    source = [member.event_time_ms, member.trace_id]
     for key, value in member.expectations.items():
         if key not in merged_sources or merged_sources[key] < source:
             merged[key], merged_sources[key] = value, source

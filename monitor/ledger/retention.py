@@ -25,8 +25,11 @@ from monitor.ledger.schema import (
     budget_factors,
     comparisons,
     decisions,
+    deliveries,
     evaluations,
+    frozen_rows,
     jobs,
+    labels,
     members,
     positions,
     replicas,
@@ -75,6 +78,9 @@ class Retention:
         _prune_traces(batches, trace_ms, _before(now_ms, 2 * settings.traces))
         batches.delete(verdicts, verdicts.c.event_time_ms < verdict_ms, verdicts.c.published == literal_column("1"))
         batches.delete(blocks, blocks.c.block < verdict_ms)
+        batches.delete(labels, labels.c.event_time_ms < verdict_ms, labels.c.labelled_at_ms < verdict_ms)
+        # Those of the version in force are judged again and again; the others have no judge any more.
+        batches.delete(frozen_rows, func.coalesce(frozen_rows.c.latest_at_ms, frozen_rows.c.frozen_at_ms) < verdict_ms)
         # Reconciled: MLflow's dataset does not hold them any more.
         batches.delete(
             members,
@@ -89,6 +95,7 @@ class Retention:
             # The newest of these remembers the losses that it told of: without it they would be told of again.
             alerts.c.kind != "lost_to_retention",
         )
+        batches.delete(deliveries, deliveries.c.alert_id.not_in(select(alerts.c.id)))
         _prune_evaluations(batches, event_ms)
         batches.delete(
             jobs,

@@ -4,11 +4,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-DecisionState = Literal["due", "parked", "left_out", "member", "scored"]
+DecisionState = Literal["due", "parked", "left_out", "member", "scored", "drawn"]
 ClaimOutcome = Literal["new", "again", "duplicate"]
 Label = Literal["pass", "fail", "error"]
 MemberState = Literal["active", "evicted"]
 AlertState = Literal["pending", "firing", "resolved"]
+Transition = Literal["fired", "raised", "resolved"]
 EvaluationState = Literal["running", "finished", "failed"]
 
 
@@ -46,7 +47,7 @@ class TraceRow:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DecisionRow:
-    """What sampling decided for one subject: a scorer's name, or `dataset:NAME`.
+    """What sampling decided for one subject: a scorer's name, `dataset:NAME`, or `labels` for a trace to be labelled.
 
     `probability` is the inclusion probability, fixed before the score is known.
     """
@@ -242,6 +243,33 @@ class AlertRow:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class DeliveryRow:
+    """What a receiver is told of an alert: that it fired, that its severity rose to a page, or that it is over.
+
+    `attempts` are those since it was last accepted, `delivered_ms` is when it first was.
+    """
+
+    alert_id: str
+    receiver: str
+    transition: Transition
+    severity: str
+    created_ms: int
+    next_attempt_ms: int
+    attempts: int = 0
+    delivered_ms: int | None = None
+    last_error: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ReceiverState:
+    """How a receiver is doing: messages not accepted yet, whether it fails, its last error while it does."""
+
+    owed: int = 0
+    failing: bool = False
+    last_error: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class JobRow:
     """How a scheduled job last went."""
 
@@ -275,6 +303,28 @@ class PassRate:
     rate: float
     lower: float | None = None
     upper: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class HourRow:
+    """A series in one hour of event time (ms // 3_600_000).
+
+    `verdicts` counts passes and fails, whose weights are `weight`, those of the passes `passed`; `errors` counts what
+    is no answer.
+    """
+
+    scorer: str
+    segment: str
+    hour: int
+    verdicts: int
+    errors: int
+    weight: float
+    passed: float
+
+    @property
+    def rate(self) -> float | None:
+        """The Hajek estimate of the pass rate; None without any answer that weighs something."""
+        return self.passed / self.weight if self.weight > 0 else None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -97,6 +97,14 @@ Index(
     sqlite_where=text("state = 'parked'"),
     postgresql_where=text("state = 'parked'"),
 )
+# The traces drawn for labelling, of which only those drawn have a row.
+Index(
+    "tracewatch_decisions_drawn",
+    decisions.c.event_time_ms,
+    decisions.c.trace_id,
+    sqlite_where=text("subject = 'labels'"),
+    postgresql_where=text("subject = 'labels'"),
+)
 
 verdicts = Table(
     "tracewatch_verdicts",
@@ -358,7 +366,8 @@ alarm_clock = Table(
     Column("shares", Double, nullable=False),
 )
 
-# What people said of a trace. `drawn` and `probability` tell whether the daemon itself asked for it, and how likely.
+# What people said of a trace. `drawn` and `probability` tell whether the daemon itself asked for it, and how likely;
+# `assessments` are those that MLflow has to show, until `state` says that it does.
 labels = Table(
     "tracewatch_labels",
     metadata,
@@ -372,9 +381,18 @@ labels = Table(
     Column("probability", Double),
     Column("event_time_ms", BigInteger, nullable=False),
     Column("labelled_at_ms", BigInteger, nullable=False),
+    Column("origin", PlainText, nullable=False),
+    Column("state", PlainText, nullable=False),
+    Column("assessments", JsonText, nullable=False),
 )
 Index("tracewatch_labels_trace", labels.c.trace_id, labels.c.scorer)
 Index("tracewatch_labels_event_time", labels.c.event_time_ms)
+Index(
+    "tracewatch_labels_waiting",
+    labels.c.labelled_at_ms,
+    sqlite_where=text("state = 'waiting'"),
+    postgresql_where=text("state = 'waiting'"),
+)
 
 # Labelled rows that are judged again on a schedule: what the judge said when they were frozen, and says now.
 frozen_rows = Table(
@@ -390,13 +408,15 @@ frozen_rows = Table(
     Column("latest_at_ms", BigInteger),
 )
 
-# One row an alert, receiver and transition (`fired`, `resolved`), until it is delivered and for a while after.
+# One row an alert, receiver and transition (`fired`, `raised`, `resolved`), kept as long as its alert. `severity` is
+# that of which it tells, `attempts` those since it was last accepted, `delivered_ms` when it first was.
 deliveries = Table(
     "tracewatch_deliveries",
     metadata,
     Column("alert_id", PlainText, primary_key=True),
     Column("receiver", PlainText, primary_key=True),
     Column("transition", PlainText, primary_key=True),
+    Column("severity", PlainText, nullable=False),
     Column("created_ms", BigInteger, nullable=False),
     Column("attempts", Integer, nullable=False, server_default="0"),
     Column("next_attempt_ms", BigInteger, nullable=False),

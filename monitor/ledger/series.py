@@ -139,7 +139,7 @@ class Series:
             _set_clock(connection, closed.clock)
 
     def since(self, scorer: str, segment: str, since_ms: int, limit: int) -> list[TracedVerdict]:
-        """Verdicts of a series on traces from `since_ms` on, the newest first, with what the trace was about.
+        """Verdicts of a series in blocks from `since_ms` on, the newest first, with what the trace was about.
 
         Raises:
             LedgerUnavailable: the database does not answer.
@@ -173,7 +173,7 @@ class Series:
         wanted = (
             select(*_OPEN_COLUMNS, row.rationale, traces.c.inputs_digest)
             .outerjoin(traces, traces.c.trace_id == row.trace_id)
-            .where(row.scorer == scorer, row.event_time_ms >= since_ms, row.probability > 0, *more)
+            .where(row.scorer == scorer, row.block >= since_ms, row.probability > 0, *more)
             .order_by(row.event_time_ms.desc(), row.trace_id)
         )
         found: list[TracedVerdict] = []

@@ -6,6 +6,7 @@ from monitor.metrics.group import (
     GroupFigures,
     GroupMetrics,
     JobFigure,
+    JudgeFigure,
     PassRateFigure,
     RegressionKind,
 )
@@ -17,6 +18,7 @@ __all__ = [
     "GroupFigures",
     "GroupMetrics",
     "JobFigure",
+    "JudgeFigure",
     "KnownLabels",
     "PassRateFigure",
     "ProcessMetrics",

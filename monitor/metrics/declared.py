@@ -117,6 +117,13 @@ _PROCESS: Final = (
         "Calls to the judge's endpoint that may be under way at once, as far as it takes them.",
     ),
     _declare(
+        "counter",
+        "process",
+        "alerts_delivered_total",
+        "receiver outcome",
+        "Messages about alerts, reminders included: accepted by the receiver, or failed and to be tried again.",
+    ),
+    _declare(
         "gauge",
         "process",
         "build_info",
@@ -142,6 +149,13 @@ _GROUP: Final = (
         "regression",
         "kind scorer segment",
         "1 while an alert fires, by kind (production, candidate); a candidate's segment is version=NAME.",
+    ),
+    _declare(
+        "gauge",
+        "group",
+        "alert_firing",
+        "kind scorer segment severity",
+        "1 for each alert of any kind that fires, with the severity that the configuration gives it.",
     ),
     _declare(
         "gauge", "group", "regression_evidence", "scorer segment", "Evidence against the reference; the alarm is at 1."
@@ -232,10 +246,49 @@ _GROUP: Final = (
     _declare(
         "gauge",
         "group",
+        "delivery_working",
+        "",
+        "1 while alerts need nobody else to tell of them: all receivers of pages on quality work, or alerts are only "
+        "observed. 0 while one of them fails, or none is configured.",
+    ),
+    _declare(
+        "gauge",
+        "group",
+        "receiver_working",
+        "receiver",
+        "1 while the receiver accepts what it is told; 0 after three failures in a row, or when it owes an answer for "
+        "two minutes.",
+    ),
+    _declare(
+        "gauge",
+        "group",
+        "alerts_undelivered",
+        "receiver",
+        "Messages about alerts that the receiver has not accepted yet.",
+    ),
+    _declare(
+        "gauge",
+        "group",
         "events_lost_to_retention",
         "topic",
         "Events that the stream's retention deleted before they were read, since the ledger began.",
     ),
+    _declare(
+        "gauge",
+        "group",
+        "judge_agreement",
+        "scorer",
+        "Share of people's labels on traces drawn at random that say what the scorer said, 0 to 1.",
+    ),
+    _declare(
+        "gauge",
+        "group",
+        "corrected_pass_rate",
+        "scorer",
+        "Pass rate that people would have given all judged traffic, by their labels on traces drawn at random.",
+    ),
+    _declare("gauge", "group", "corrected_pass_rate_lower", "scorer", "Lower bound of that rate, 95 %."),
+    _declare("gauge", "group", "corrected_pass_rate_upper", "scorer", "Upper bound of that rate, 95 %."),
 )
 
 METRICS: Final[tuple[Declared, ...]] = _PROCESS + _GROUP

@@ -1,6 +1,5 @@
 """What the group knows, read from the ledger by every replica."""
 
-import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Literal
@@ -10,11 +9,11 @@ from prometheus_client.registry import Collector
 
 from monitor.clock import Clock
 from monitor.debt import Debt
-from monitor.errors import ServiceUnavailable
+from monitor.last_known import LastKnown
+from monitor.ledger.rows import ReceiverState
 from monitor.metrics.declared import METRICS, bounded, family
 from monitor.spending import Pot
 
-CACHED_S: Final = 15.0
 GONE_AFTER_S: Final = 60.0
 SEGMENTS_SHOWN: Final = 100
 
@@ -54,6 +53,17 @@ class JobFigure:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class JudgeFigure:
+    """What labels say of a scorer: the share that agrees, and the corrected pass rate with its bounds, 0 to 1."""
+
+    scorer: str
+    agreement: float | None = None
+    corrected: float | None = None
+    lower: float | None = None
+    upper: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class GroupFigures:
     """What the ledger says at one look. What is not known is left out, never 0.
 
@@ -61,6 +71,7 @@ class GroupFigures:
         pass_rates: of the series that have verdicts.
         targets: scorer -> the pass rate asked for.
         firing: (kind, scorer, segment) of each alert that fires; a candidate's segment is `version=NAME`.
+        alerts: (kind, scorer, segment, severity) of each alert that fires, of every kind.
         dataset_rows: dataset -> rows.
         candidates: the versions of the latest evaluation.
         jobs: job -> its times.
@@ -69,6 +80,9 @@ class GroupFigures:
         debt: what is owed; None where it is not known.
         pots: of the day's spend, those that have a limit.
         lost: topic -> events that the stream's retention deleted unread, 0 included.
+        judges: what people's labels say of the scorers.
+        delivery_working: whether alerts need nobody else to tell of them; None where it is not known.
+        receivers: receiver -> how it is doing.
         evidence: (scorer, segment) -> evidence of a regression, alarm at 1.
         detectable_drop: (scorer, segment) -> smallest fall of the pass rate that would be found.
     """
@@ -76,6 +90,7 @@ class GroupFigures:
     pass_rates: Sequence[PassRateFigure] = ()
     targets: Mapping[str, float] = field(default_factory=dict)
     firing: Collection[tuple[RegressionKind, str, str]] = ()
+    alerts: Collection[tuple[str, str, str, str]] = ()
     dataset_rows: Mapping[str, int] = field(default_factory=dict)
     candidates: Sequence[CandidateFigure] = ()
     jobs: Mapping[str, JobFigure] = field(default_factory=dict)
@@ -84,6 +99,9 @@ class GroupFigures:
     debt: Debt | None = None
     pots: Sequence[Pot] = ()
     lost: Mapping[str, int] = field(default_factory=dict)
+    judges: Sequence[JudgeFigure] = ()
+    delivery_working: bool | None = None
+    receivers: Mapping[str, ReceiverState] = field(default_factory=dict)
     evidence: Mapping[tuple[str, str], float] = field(default_factory=dict)
     detectable_drop: Mapping[tuple[str, str], float] = field(default_factory=dict)
 
@@ -97,12 +115,7 @@ class GroupMetrics(Collector):
 
     def __init__(self, app: str, read: Callable[[], GroupFigures], clock: Clock) -> None:
         self._app = bounded(app)
-        self._read = read
-        self._clock = clock
-        self._lock = threading.Lock()
-        self._figures: GroupFigures | None = None
-        self._read_at_s = 0.0
-        self._asked_at_s: float | None = None
+        self._figures = LastKnown(read, clock)
 
     def describe(self) -> Iterable[GaugeMetricFamily]:
         """The metrics without samples, so that registering reads nothing."""
@@ -111,40 +124,15 @@ class GroupMetrics(Collector):
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
         """The metrics that have values now."""
-        figures = self._current()
-        if figures is None:
+        known = self._figures.get()
+        if known is None or known.age_s > GONE_AFTER_S:
             return
-        for name, samples in _samples(figures):
+        for name, samples in _samples(known.value):
             found = family(name)
             for labels, value in samples.items():
                 found.add_metric([self._app, *labels], value)
             if samples:
                 yield found
-
-    def _current(self) -> GroupFigures | None:
-        # A scrape that finds a slow read under way shows the last figures: it must not time out behind it.
-        if self._lock.acquire(blocking=self._figures is None):
-            try:
-                self._refresh()
-            finally:
-                self._lock.release()
-        fresh = self._clock.monotonic_s() - self._read_at_s <= GONE_AFTER_S
-        return self._figures if fresh else None
-
-    def _refresh(self) -> None:
-        now_s = self._clock.monotonic_s()
-        if self._asked_at_s is not None and now_s - self._asked_at_s < CACHED_S:
-            return
-        try:
-            figures = self._read()
-        except ServiceUnavailable:
-            # The ledger's own health check says so; here the figures just grow old.
-            figures = None
-        finally:
-            self._asked_at_s = self._clock.monotonic_s()
-        if figures is not None:
-            self._read_at_s = now_s
-            self._figures = figures
 
 
 Samples = dict[tuple[str, ...], float]
@@ -157,6 +145,7 @@ def _samples(figures: GroupFigures) -> Iterator[tuple[str, Samples]]:
     yield "pass_rate_upper", _labelled(((each.scorer, each.segment), each.upper) for each in rates)
     yield "target", _labelled(((scorer,), target) for scorer, target in figures.targets.items())
     yield "regression", _regressions(figures, rates)
+    yield "alert_firing", dict.fromkeys((tuple(map(bounded, each)) for each in figures.alerts), 1.0)
     yield "regression_evidence", _labelled(figures.evidence.items())
     yield "detectable_drop", _labelled(figures.detectable_drop.items())
     yield "dataset_rows", _labelled(((dataset,), rows) for dataset, rows in figures.dataset_rows.items())
@@ -176,6 +165,16 @@ def _samples(figures: GroupFigures) -> Iterator[tuple[str, Samples]]:
     yield "spend_limit", _labelled(((pot.name, pot.unit), pot.limit) for pot in figures.pots)
     yield "events_accounted", _labelled(figures.accounted.items())
     yield "events_unaccounted", _labelled(((scorer,), events) for scorer, events in figures.unaccounted.items())
+    quality = figures.judges
+    yield "judge_agreement", _labelled(((each.scorer,), each.agreement) for each in quality)
+    yield "corrected_pass_rate", _labelled(((each.scorer,), each.corrected) for each in quality)
+    yield "corrected_pass_rate_lower", _labelled(((each.scorer,), each.lower) for each in quality)
+    yield "corrected_pass_rate_upper", _labelled(((each.scorer,), each.upper) for each in quality)
+    if figures.delivery_working is not None:
+        yield "delivery_working", {(): float(figures.delivery_working)}
+    receivers = figures.receivers.items()
+    yield "receiver_working", _labelled(((name,), float(not state.failing)) for name, state in receivers)
+    yield "alerts_undelivered", _labelled(((name,), state.owed) for name, state in receivers)
     yield "events_lost_to_retention", _labelled(((topic,), events) for topic, events in figures.lost.items())
 
 

@@ -17,6 +17,7 @@ from scorers.judge_endpoint import EndpointState
 
 SEGMENTS_SHOWN: Final = 100
 _VERDICTS: Final = ("pass", "fail", "error")
+_OUTCOMES: Final = ("accepted", "failed")
 _BUILD_LABELS: Final = ("app", "version", "config")
 
 
@@ -33,6 +34,7 @@ class KnownLabels:
         judges: those of them that call a judge.
         dead_letter_reasons: every reason that decoding can give.
         sampling: every (decision, reason) that is known.
+        receivers: of alerts.
         labels: the configured labels, for build_info.
     """
 
@@ -44,6 +46,7 @@ class KnownLabels:
     judges: Sequence[str] = ()
     dead_letter_reasons: Sequence[str] = ()
     sampling: Sequence[tuple[str, str]] = ()
+    receivers: Sequence[str] = ()
     labels: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -70,8 +73,9 @@ class ProcessMetrics:
         self._weighted = counter(registry, "verdicts_weighted_total")
         self._duration = histogram(registry, "scorer_duration_seconds")
         self._tokens = counter(registry, "judge_tokens_total")
+        self._delivered = counter(registry, "alerts_delivered_total")
         self._cost = counter(registry, "judge_cost_dollars_total")
-        self._partitions: set[tuple[str, int]] = set()
+        self._lags: Mapping[tuple[str, int], int] = {}
         self._segments: OrderedDict[str, None] = OrderedDict()
         self._scorers = set(known.scorers)
         registry.register(_DependencyUp(self._app, health))
@@ -96,6 +100,9 @@ class ProcessMetrics:
             self._count_verdicts(scorer, "all")
         for judge in known.judges:
             self.judge_tokens(judge, 0, 0)
+        for receiver in known.receivers:
+            for outcome in _OUTCOMES:
+                self.alert_delivered(receiver, outcome, 0)
 
     def consumed(self, topic: str, events: int = 1) -> None:
         """Count events read from the stream."""
@@ -112,11 +119,15 @@ class ProcessMetrics:
     def lag(self, lag: Mapping[tuple[str, int], int]) -> None:
         """Set the lag of every partition that this process owns, by (topic, partition); others are not its business."""
         with self._lock:
-            for topic, partition in self._partitions - lag.keys():
+            for topic, partition in self._lags.keys() - lag.keys():
                 self._lag.remove(self._app, bounded(topic), str(partition))
             for (topic, partition), events in lag.items():
                 self._lag.labels(self._app, bounded(topic), str(partition)).set(events)
-            self._partitions = set(lag)
+            self._lags = dict(lag)
+
+    def lags(self) -> Mapping[tuple[str, int], int]:
+        """The lag of every partition that this process owns, by (topic, partition), as it was last set."""
+        return self._lags
 
     def in_flight(self, events: int) -> None:
         """Set how many events are read and not past the watermark yet."""
@@ -169,6 +180,10 @@ class ProcessMetrics:
     def judge_cost(self, scorer: str, dollars: float) -> None:
         """Count what a judge call cost."""
         self._cost.labels(self._app, bounded(scorer)).inc(dollars)
+
+    def alert_delivered(self, receiver: str, outcome: str, messages: int = 1) -> None:
+        """Count messages that a receiver has `accepted`, or not (`failed`)."""
+        self._delivered.labels(self._app, bounded(receiver), outcome).inc(messages)
 
 
 _CIRCUIT = {"closed": 0.0, "half_open": 0.5, "open": 1.0}

@@ -10,6 +10,8 @@ from consumers.events import TraceEvent
 from monitor.clock import Clock
 from monitor.curation import Curation
 from monitor.dataset.records import inputs_digest, inputs_of
+from monitor.labels.drawing import tagged
+from monitor.ledger.label_rows import LABELS
 from monitor.ledger.ledger import Ledger
 from monitor.ledger.rows import DecisionRow, TraceRow
 from monitor.pipeline.judging import Judging
@@ -61,7 +63,8 @@ class Effects:
         claim = self.patience.call("ledger", lambda: self.ledger.intake.claim(row, decisions))
         if claim.outcome == "duplicate":
             return dict.fromkeys(self.policy.scorers, ("duplicates", "trace_id"))
-        self.patience.call("mlflow", lambda: self.traces.put(trace))
+        shown = tagged(trace, drawn=any(each.subject == LABELS and each.kept for each in claim.decisions))
+        self.patience.call("mlflow", lambda: self.traces.put(shown))
         due = [each for each in claim.decisions if each.state == "due" and self._owes(each.subject, claim.scored)]
         parked = dict.fromkeys(self._park_what_exceeds_the_budget(row.trace_id, due), "budget")
         for decision in due:
@@ -131,7 +134,9 @@ class Effects:
         curation = self.curation
         if curation is None:
             return
-        member = next((each for each in decisions if each.subject == curation.subject and each.kept), None)
+        # What feedback has promoted was offered by it, and has no probability to be offered with.
+        chosen = [each for each in decisions if each.subject == curation.subject and each.kept and each.probability > 0]
+        member = next(iter(chosen), None)
         if member is not None:
             self.patience.call("ledger", lambda: curation.offer(trace, row.segments, member.probability))
 

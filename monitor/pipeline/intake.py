@@ -8,7 +8,7 @@ from structlog.typing import FilteringBoundLogger
 
 from consumers.dead_letters import DeadLetterQueue
 from consumers.errors import SourceUnavailable
-from consumers.events import TraceEvent
+from consumers.events import Event, TraceEvent
 from consumers.messages import Message, TopicPartition
 from consumers.settings import DeadLetterSettings
 from consumers.source import PolledBatch, TraceSource
@@ -19,6 +19,7 @@ from monitor.metrics import ProcessMetrics
 from monitor.pipeline.arrivals import Arrivals
 from monitor.pipeline.burial import Burial
 from monitor.pipeline.effects import Effects, Outcomes
+from monitor.pipeline.feedback import FeedbackEffects
 from monitor.pipeline.in_flight import Begun, Finished, InFlight
 from monitor.pipeline.patience import AWAY, Patience
 from monitor.pipeline.pauses import Pauses
@@ -42,10 +43,11 @@ class IntakeParts:
 
     source: TraceSource
     dead_letters: DeadLetterQueue
-    decode: Callable[[Message], TraceEvent]
+    decode: Callable[[Message], Event]
     is_ours: Callable[[TraceEvent], bool]
     sampler: Sampler
     effects: Effects
+    feedback: FeedbackEffects
     positions: Positions
     metrics: ProcessMetrics
     patience: Patience
@@ -73,7 +75,12 @@ class IntakeLoop:
         self._settings = settings
         self._marks = Watermarks(parts.source, parts.positions, parts.log)
         self._planning = Planning(
-            decode=parts.decode, is_ours=parts.is_ours, sampler=parts.sampler, effects=parts.effects, scorers=scorers
+            decode=parts.decode,
+            is_ours=parts.is_ours,
+            sampler=parts.sampler,
+            effects=parts.effects,
+            feedback=parts.feedback,
+            scorers=scorers,
         )
         self._burial = Burial(
             dead_letters=parts.dead_letters,

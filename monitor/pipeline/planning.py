@@ -2,12 +2,14 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from consumers.errors import InvalidEvent
-from consumers.events import TraceEvent
+from consumers.events import Event, FeedbackEvent, TraceEvent
 from consumers.messages import Message
 from monitor.ledger.rows import DecisionRow
 from monitor.pipeline.effects import Effects, Outcomes
+from monitor.pipeline.feedback import FeedbackEffects
 from monitor.pipeline.quarantine import Invalid
 from monitor.pipeline.sampler import Sampler
 from monitor.traces.errors import TraceRejected
@@ -27,7 +29,8 @@ class Plan:
 class Planning:
     """Decodes and decides."""
 
-    decode: Callable[[Message], TraceEvent]
+    feedback: FeedbackEffects
+    decode: Callable[[Message], Event]
     is_ours: Callable[[TraceEvent], bool]
     sampler: Sampler
     effects: Effects
@@ -43,6 +46,8 @@ class Planning:
             event = self.decode(message)
         except InvalidEvent as error:
             return Plan(invalid=Invalid(reason=error.reason, detail=error.detail))
+        if isinstance(event, FeedbackEvent):
+            return Plan(work=partial(self.feedback.apply, event))
         if not self.is_ours(event):
             return Plan(outcomes=dict.fromkeys(self.scorers, ("not_ours", "where")))
         decisions = self.sampler.decide(event, message.timestamp_ms)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from consumers.events import TraceEvent
+from monitor.labels.drawing import draw
 from monitor.ledger.budget import Budget
 from monitor.ledger.rows import DecisionRow
 from monitor.sampling import SamplingSettings, TraceFacts, budget_factor, decide, ruled_rate, unruled_rate
@@ -28,14 +29,18 @@ class Subject:
 class Sampler:
     """Decides what keeps an event. Used by the loop's thread alone."""
 
-    def __init__(self, settings: SamplingSettings, subjects: Sequence[Subject], budget: Budget) -> None:
+    def __init__(
+        self, settings: SamplingSettings, subjects: Sequence[Subject], budget: Budget, label_rate: float = 0.0
+    ) -> None:
+        """`label_rate` is the share of what a judge keeps that is drawn for people to label."""
         self._settings = settings
+        self._label_rate = label_rate
         self._subjects = tuple(subjects)
         self._budget = budget
         self._demand: dict[int, dict[str, int]] = {}
 
     def decide(self, event: TraceEvent, arrived_ms: int) -> tuple[DecisionRow, ...]:
-        """One decision a subject, kept or not.
+        """One decision a subject, kept or not, and one more for a trace that is drawn for labelling.
 
         `arrived_ms` is the Kafka timestamp of the event, whose minute names the budget's factor.
 
@@ -53,7 +58,15 @@ class Sampler:
         )
         # Only now: while the ledger is away an event is decided again and again, and is one demand all the same.
         self._note_demand(minute, [rate for rate, _ in rates])
-        return decisions
+        return (*decisions, *self._draw(event.trace_id, decisions))
+
+    def _draw(self, trace_id: str, decisions: Sequence[DecisionRow]) -> Sequence[DecisionRow]:
+        judged = any(
+            decision.kept and subject.kind == "judge"
+            for subject, decision in zip(self._subjects, decisions, strict=True)
+        )
+        drawn = draw(trace_id, self._label_rate) if judged else None
+        return () if drawn is None else (drawn,)
 
     def _decide_for(self, subject: Subject, rate: float, reason: str, trace_id: str, minute: int) -> DecisionRow:
         factor = 1.0

@@ -19,7 +19,7 @@ from monitor.series.watched import WatchedScorer
 from monitor.stats.settings import SessionSettings, StatisticsSettings
 
 READ_AT_ONCE: Final = 20_000
-"""The most open verdicts that one look takes in; the rest wait for the next one."""
+"""Open verdicts that one look takes in; it takes in more where nothing of them can be closed yet."""
 
 
 class Closing:
@@ -34,7 +34,9 @@ class Closing:
         sessions: SessionSettings,
         max_age: timedelta,
         log: FilteringBoundLogger,
+        read_at_once: int = READ_AT_ONCE,
     ) -> None:
+        self._read_at_once = read_at_once
         self._ledger = ledger
         self._scorers = {each.name: each for each in scorers}
         self._settings = settings
@@ -52,8 +54,21 @@ class Closing:
             LedgerUnavailable: the ledger does not answer; blocks that are closed stay closed.
             LeaseLost: another replica holds the lease.
         """
-        end_ms = (now_ms - in_ms(self._settings.close_after)) // self._block_ms * self._block_ms
-        waiting = self._units.groups(self._ledger.open_verdicts(end_ms, READ_AT_ONCE))
+        end_ms = self._begin_of(now_ms - in_ms(self._settings.close_after))
+        limit = self._read_at_once
+        while True:
+            found = self._ledger.open_verdicts(end_ms, limit)
+            # Of what was not read nothing is known: a session may go on there.
+            known_ms = end_ms if len(found) < limit else self._begin_of(found[-1].event_time_ms)
+            closed = self._close_until(known_ms, self._units.groups(found), token, now_ms)
+            if closed or len(found) < limit:
+                return closed
+            limit *= 2
+
+    def _begin_of(self, at_ms: int) -> int:
+        return at_ms // self._block_ms * self._block_ms
+
+    def _close_until(self, end_ms: int, waiting: Sequence[Group], token: LeaseToken | None, now_ms: int) -> int:
         if not waiting:
             return 0
         last = self._ledger.last_block()
@@ -61,7 +76,7 @@ class Closing:
         book = Book.read(self._ledger, self._scorers, self._settings)
         count = 0
         while waiting:
-            block_end_ms = max((waiting[0].ready_ms // self._block_ms + 1) * self._block_ms, first_end_ms)
+            block_end_ms = max(self._begin_of(waiting[0].ready_ms) + self._block_ms, first_end_ms)
             if block_end_ms > end_ms:
                 break
             ready = [group for group in waiting if group.ready_ms < block_end_ms]

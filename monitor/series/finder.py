@@ -8,7 +8,7 @@ from monitor.alerts.settings import AlertSettings, Severity
 from monitor.ledger.ledger import Ledger
 from monitor.ledger.rows import AlertRow
 from monitor.series.blindness import Sight, blindness
-from monitor.series.findings import SeriesFindings, Words, no_words, unknown_findings
+from monitor.series.findings import HeldBack, SeriesFindings, Words, no_words, nothing_held_back, unknown_findings
 from monitor.series.units import in_ms
 from monitor.series.watched import WatchedScorer
 from monitor.stats.settings import StatisticsSettings
@@ -27,7 +27,7 @@ class SeriesFinder:
         sight: Sight,
         alerts: AlertSettings,
         warning: Words = no_words,
-        held_back: Words = no_words,
+        held_back: HeldBack = nothing_held_back,
     ) -> None:
         self._ledger = ledger
         self._scorers = {each.name: each for each in scorers}

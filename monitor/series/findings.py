@@ -25,6 +25,15 @@ def no_words(_scorer: str) -> str | None:
     return None
 
 
+HeldBack = Callable[[Sequence[AlertRow], str], str | None]
+"""The open alerts and a scorer's name -> why its regressions are not told, or None."""
+
+
+def nothing_held_back(_open_rows: Sequence[AlertRow], _scorer: str) -> str | None:
+    """Everything is told."""
+    return None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SeriesFindings:
     """Looks at every series. `warning` says why a scorer's alerts are to be doubted, `held_back` why none is told."""
@@ -33,7 +42,7 @@ class SeriesFindings:
     scorers: Mapping[str, WatchedScorer]
     severities: Mapping[str, Severity]
     warning: Words = no_words
-    held_back: Words = no_words
+    held_back: HeldBack = nothing_held_back
 
     def look(self, rows: Iterable[SeriesRow], open_rows: Sequence[AlertRow]) -> list[Finding]:
         """One finding for each series that is watched, and one for each alert whose series has ended.
@@ -43,17 +52,19 @@ class SeriesFindings:
         """
         current = {key: row for row in rows if self._is_current(row) for key in [(row.scorer, row.segment)]}
         opened = {(row.scorer, row.segment): row for row in open_rows if row.kind == REGRESSION}
-        found = [self._finding(key, row, opened.get(key)) for key, row in sorted(current.items())]
+        found = [
+            self._finding(key, row, opened.get(key), self.held_back(open_rows, key[0]))
+            for key, row in sorted(current.items())
+        ]
         return found + [self._retired(key, opened[key]) for key in sorted(opened.keys() - current.keys())]
 
     def _is_current(self, row: SeriesRow) -> bool:
         scorer = self.scorers.get(row.scorer)
         return scorer is not None and scorer.alerting and scorer.version == row.scorer_version
 
-    def _finding(self, key: Key, row: SeriesRow, opened: AlertRow | None) -> Finding:
+    def _finding(self, key: Key, row: SeriesRow, opened: AlertRow | None, reason: str | None) -> Finding:
         state = SeriesState.of_json(row.state)
         bad = state.phase == "regressed"
-        reason = self.held_back(key[0])
         return Finding(
             kind="production_regression",
             scorer=key[0],

@@ -44,7 +44,7 @@ class WindowSums:
         """With one verdict more."""
         square = weight * weight
         one = WindowSums(
-            n=1, passes=int(y == 1), s1=exact(weight * y), s0=exact(weight),
+            n=1, passes=int(exact(y) == 1), s1=exact(weight * y), s0=exact(weight),
             q2=exact(square * y * y), q1=exact(square * y), q0=exact(square),
         )  # fmt: skip
         return self.added(one)

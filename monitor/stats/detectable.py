@@ -61,7 +61,7 @@ def _growths(fraction: float, reference: float, mean: float, mean_square: float)
     square = min(max(mean_square, mean * mean), mean)
     at_failure = mean * mean / square * log1p(fraction * reference * square / mean)
     loss = fraction * (1 - reference)
-    if mean >= 1:
+    if 1 - 2 * mean + square <= _TINY:
         return log1p(-loss), at_failure
     rest = (mean - square) / (1 - mean)
     full = (square - mean * mean) / (1 - 2 * mean + square)

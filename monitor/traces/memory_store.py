@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
-from mlflow.entities import Assessment, Trace, TraceData
+from mlflow.entities import Assessment, Trace, TraceData, TraceInfo
 
 from monitor.traces.errors import TraceRejected
 from monitor.traces.upsert import at_home, not_overridden, with_ids
@@ -49,6 +49,11 @@ class MemoryTraceStore:
         """The trace, or None."""
         with self._lock:
             return self._traces.get(trace_id)
+
+    def infos(self, trace_ids: Collection[str]) -> Mapping[str, TraceInfo]:
+        """Those that are there, without their spans."""
+        with self._lock:
+            return {each: self._traces[each].info for each in trace_ids if each in self._traces}
 
     def probe(self) -> None:
         """Return: memory is always there."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from mlflow.entities import Assessment, Trace, TraceInfo
 from mlflow.exceptions import MlflowException
@@ -103,6 +103,18 @@ class MlflowTraceStore:
                     return None
                 raise
             return found
+
+    def infos(self, trace_ids: Collection[str]) -> Mapping[str, TraceInfo]:
+        """By id the tags, metadata and assessments of traces, without their spans, in one call.
+
+        Raises:
+            TraceStoreUnavailable: MLflow is away.
+        """
+        if not trace_ids:
+            return {}
+        client, _ = self._connected()
+        with mapped(TraceStoreUnavailable, TraceRejected):
+            return {info.trace_id: info for info in client.store.batch_get_trace_infos(list(trace_ids))}
 
     def probe(self) -> None:
         """Return if MLflow answers.

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 
-from mlflow.entities import Assessment, Trace
+from mlflow.entities import Assessment, Trace, TraceInfo
 
 
 class TraceStore(Protocol):
@@ -41,6 +41,10 @@ class TraceStore(Protocol):
 
     def get(self, trace_id: str) -> Trace | None:
         """The trace with spans, tags and assessments, or None."""
+        ...
+
+    def infos(self, trace_ids: Collection[str]) -> Mapping[str, TraceInfo]:
+        """By id the tags, metadata and assessments of traces, without their spans; those not there are left out."""
         ...
 
     def probe(self) -> None:

@@ -34,9 +34,14 @@ class RunningDaemon:
         answer = httpx.get(f"{self.address}/readyz")
         return answer.status_code, answer.json()
 
-    def eventually(self, condition: Callable[[], object], what: str) -> None:
+    def eventually(self, condition: Callable[[], object], what: str, *, patience_s: float = _PATIENCE_S) -> None:
         """Return when the condition holds; fail when it does not in time, or when the daemon ends before."""
-        eventually(condition, what, while_true=self.thread.is_alive)
+        eventually(condition, what, while_true=self.thread.is_alive, patience_s=patience_s)
+
+
+def patience_for(events: int) -> float:
+    """Seconds that so many events may take on a busy machine, at ten a second."""
+    return max(_PATIENCE_S, events / 10)
 
 
 def eventually(

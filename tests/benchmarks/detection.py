@@ -213,7 +213,7 @@ def within_a_day(rng: np.random.Generator, size: Size) -> None:
 
 def sampled(rng: np.random.Generator, size: Size) -> None:
     """Requests kept with unequal probability: 90 % of them at 0.1, slow ones at 0.5, errors at 1."""
-    title("sampled traffic, at 1 in 10,000 verdicts: false alarms per budget; requests to an alarm")
+    title("sampled traffic, at 1 in 10,000 verdicts: false alarms per budget; requests to an alarm, change at 0")
     row("bets", "false alarms", "0.97 to 0.92", "to 0.87", "to 0.77", "only the mix moves")
     kinds = {
         "without weights": SampledBets(SHOP, weighted=False),

@@ -51,7 +51,7 @@ def _delay_after(
             quiet &= ~fired
         times[fired] = verdict + 1
         running &= ~fired
-        stakes[fired] = 0.0
+        stakes[~running] = 0.0
         if not running.any():
             break
     return float(times[quiet].mean())

@@ -269,7 +269,7 @@ def rule_run_length(rng: np.random.Generator, rule: Rule, rate: float, *, runs: 
 
 
 def rule_delays(rng: np.random.Generator, rule: Rule, change: Change, *, runs: int, at: int, cut: int) -> Delays:
-    """A rule's delays after a change at this verdict."""
+    """A rule's delays after a change at this verdict; none where hardly a run comes to it without an alarm."""
     rates = np.array([change.before] * at + [change.rate(verdict) for verdict in range(cut)])
     times = []
     for part in _parts(runs, at + cut):
@@ -277,6 +277,8 @@ def rule_delays(rng: np.random.Generator, rule: Rule, change: Change, *, runs: i
         quiet = ~fired[:, :at].any(axis=1)
         times.append(_first(fired[quiet, at:]))
     first = np.concatenate(times)
+    if len(first) < runs / 20:
+        first = first[:0]
     return Delays(times=np.where(first == NEVER, NEVER, first + 1), cut=cut)
 
 

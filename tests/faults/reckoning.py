@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from monitor.demo.scripted_endpoint import ScriptedEndpoint
 from monitor.ledger.ledger import Ledger
-from tests.acceptance.running_daemon import eventually
+from tests.acceptance.running_daemon import eventually, patience_for
 from tests.faults.fault_figures import FaultFigures
 from tests.faults.trial import SCORERS, assessments_of, errors_of
 
@@ -50,7 +50,12 @@ class Reckoning:
             while_true: fails when it no longer holds.
         """
         began_s, wanted = time.monotonic(), len(trace_ids) if received is None else received
-        eventually(lambda: self.received() >= wanted, f"{wanted} events past the watermarks", while_true=while_true)
+        eventually(
+            lambda: self.received() >= wanted,
+            f"{wanted} events past the watermarks",
+            while_true=while_true,
+            patience_s=patience_for(wanted),
+        )
         eventually(lambda: not self.ledger.intake.unpublished(1), "every verdict published", while_true=while_true)
         recovered_s = time.monotonic() - began_s
         assert self.received() == wanted

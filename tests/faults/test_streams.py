@@ -186,7 +186,8 @@ def test_a_clock_that_jumps_by_hours(
                 clock.advance(timedelta(hours=rng.choice([3, 7]) * (-1) ** number))
         figures = reckoning.settle(load.trace_ids)
         daemon.eventually(lambda: daemon.readiness()[0] == 200, "ready")
-    assert ledger.alerts.history(10) == []
+    # A clock that jumps makes silences; it makes nothing bad.
+    assert {alert.kind for alert in ledger.alerts.history(10)} <= {"unknown"}
     ledger.close()
     figures.report(jumps=jumps)
     assert figures.repeated == 0

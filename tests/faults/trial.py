@@ -13,7 +13,7 @@ from consumers.settings import SourceSettings
 from monitor.config import Config
 from monitor.demo.scripted_endpoint import ScriptedEndpoint
 from monitor.ledger.ledger import Ledger
-from tests.acceptance.running_daemon import RunningDaemon
+from tests.acceptance.running_daemon import RunningDaemon, patience_for
 from tests.faults.event_load import EventLoad
 from tests.faults.fault_figures import FaultFigures
 from tests.faults.pauses import hold
@@ -106,7 +106,11 @@ class Trial:
 
     def settled(self, received: int) -> None:
         """Return when so many events are past the watermarks, shown in MLflow, and the daemon is ready."""
-        self.daemon.eventually(lambda: self.received() >= received, f"{received} events past the watermarks")
+        self.daemon.eventually(
+            lambda: self.received() >= received,
+            f"{received} events past the watermarks",
+            patience_s=patience_for(received),
+        )
         assert self.received() == received
         self.daemon.eventually(lambda: not self.ledger.intake.unpublished(1), "every verdict published")
         self.daemon.eventually(lambda: self.daemon.readiness()[0] == 200, "ready again")

@@ -5,6 +5,7 @@ import json
 import re
 from types import MappingProxyType
 
+import httpx
 import pytest
 from guard import guarded
 from hypothesis import given
@@ -116,6 +117,7 @@ def test_hostile_texts_pass_through_the_whole_daemon_as_data(
             daemon.eventually(lambda: 'dataset="production"} ' in daemon.metrics(), "the figures are read")
             accounted = {(each.scorer, each.outcome): each.count for each in ledger.positions.accounted()}
             metrics = daemon.metrics()
+            page = httpx.get(f"{daemon.address}/").text
             out = io.StringIO()
             console = Console(file=out, force_terminal=True, color_system=None, width=120)
             console.print(*map(Printable, status_tables(config, ledger, SystemClock())), sep="\n")
@@ -129,6 +131,8 @@ def test_hostile_texts_pass_through_the_whole_daemon_as_data(
     lines = log.getvalue().splitlines()
     assert [line for line in lines if not line.isprintable() or line.startswith("2026-01-01")] == []
     assert [line for line in out.getvalue().split("\n") if not line.isprintable()] == []
+    assert "app_version=" in page.replace("<wbr>", "")
+    assert re.search("<script|<img|[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]", page) is None
     labels = [
         value
         for family in text_string_to_metric_families(metrics)

@@ -19,6 +19,13 @@ PASSWORD = "scrape-password-4d"
 TOKEN = "scrape-token-9a"
 
 
+class _Page:
+    """A status page that shows whether it was asked for texts."""
+
+    def html(self, *, with_texts, refresh):
+        return f"numbers, {'texts' if with_texts else 'none'}, {'refreshes' if refresh else 'held'}"
+
+
 @pytest.fixture
 def serve():
     """A running port for settings; gives a client of it."""
@@ -29,7 +36,8 @@ def serve():
             registry, health = CollectorRegistry(), Health(("kafka",))
             Counter("seen", "Something.", registry=registry)
             health.down("kafka", "cannot reach secret-host:9092")
-            port = stack.enter_context(HttpPort(application(registry, health, lambda: True, settings), settings))
+            app = application(registry, health, lambda: True, settings, _Page())
+            port = stack.enter_context(HttpPort(app, settings))
             return port.address
 
         yield start
@@ -94,6 +102,62 @@ def test_an_open_address_without_login_serves_metrics_and_keeps_the_causes(serve
     address = serve(host="0.0.0.0").replace("0.0.0.0", "127.0.0.1")  # noqa: S104 - that is what is tested
     assert _asks(address).status_code == 200
     assert httpx.get(f"{address}/readyz").json() == {"ready": False}
+
+
+def test_the_page_shows_texts_on_loopback_and_only_numbers_on_an_open_address(serve):
+    """Without a login who can reach an address sees no more there than in the metrics."""
+    assert httpx.get(f"{serve()}/").text == "numbers, texts, refreshes"
+    address = serve(host="0.0.0.0").replace("0.0.0.0", "127.0.0.1")  # noqa: S104 - that is what is tested
+    assert httpx.get(f"{address}/").text == "numbers, none, refreshes"
+    assert httpx.get(f"{address}/?refresh=no").text == "numbers, none, held"
+
+
+def test_with_a_login_the_page_is_for_those_who_are_let_in(serve):
+    """A browser asks for the password and shows everything; a stranger sees nothing at all."""
+    address = serve(host="0.0.0.0", users={"anna": PASSWORD}).replace("0.0.0.0", "127.0.0.1")  # noqa: S104
+    refused = httpx.get(f"{address}/")
+    assert (refused.status_code, refused.headers["www-authenticate"].split()[0]) == (401, "Basic")
+    assert "numbers" not in refused.text
+    assert httpx.get(f"{address}/", auth=("anna", PASSWORD)).text == "numbers, texts, refreshes"
+
+
+@pytest.mark.parametrize(
+    "host", ["evil.example", "evil.example:9464", "127.0.0.1.evil.example", "[::1", "10.0.0.1", ""]
+)
+def test_a_foreign_name_that_leads_to_loopback_shows_no_texts(serve, host):
+    """A web page of somebody else's may let its own name lead to this machine and read what its browser is shown."""
+    address = serve()
+    assert httpx.get(f"{address}/", headers={"host": host}).text == "numbers, none, refreshes"
+    assert httpx.get(f"{address}/readyz", headers={"host": host}).json() == {"ready": False}
+
+
+@pytest.mark.parametrize("host", ["localhost", "localhost:8080", "127.0.0.1:9464", "127.0.0.2", "[::1]:9464"])
+def test_loopback_by_its_own_names_shows_texts(serve, host):
+    """Also through a forwarded port of another number."""
+    assert httpx.get(f"{serve()}/", headers={"host": host}).text == "numbers, texts, refreshes"
+
+
+def test_everything_is_answered_under_the_same_strict_policy(serve):
+    """No script, nothing from outside, no frame around it, no type guessed, nothing kept."""
+    address = serve()
+    for path in ("/", "/metrics", "/healthz", "/nothing"):
+        answer = httpx.get(f"{address}{path}")
+        policy = dict(part.strip().split(" ", 1) for part in answer.headers["content-security-policy"].split(";"))
+        style = policy.pop("style-src")
+        assert re.fullmatch(r"'sha256-[A-Za-z0-9+/]{43}='", style)
+        assert policy == {
+            "default-src": "'none'",
+            "img-src": "data:",
+            "base-uri": "'none'",
+            "form-action": "'none'",
+            "frame-ancestors": "'none'",
+        }
+        assert answer.headers["x-content-type-options"] == "nosniff"
+        assert answer.headers["cache-control"] == "no-store"
+        assert answer.headers["referrer-policy"] == "no-referrer"
+        assert len(answer.headers.get_list("content-security-policy")) == 1
+    assert httpx.get(f"{address}/").headers["content-type"] == "text/html; charset=utf-8"
+    assert httpx.post(f"{address}/").status_code == 405
 
 
 @pytest.mark.parametrize(

@@ -11,12 +11,14 @@ from monitor.clock import ManualClock
 from monitor.debt import Debt
 from monitor.errors import ServiceUnavailable
 from monitor.health import Health
+from monitor.ledger.rows import ReceiverState
 from monitor.metrics import (
     METRICS,
     CandidateFigure,
     GroupFigures,
     GroupMetrics,
     JobFigure,
+    JudgeFigure,
     KnownLabels,
     PassRateFigure,
     ProcessMetrics,
@@ -36,6 +38,7 @@ KNOWN = KnownLabels(
     judges=("safety",),
     dead_letter_reasons=("not_json",),
     sampling=(("kept", "rate"),),
+    receivers=("ops",),
     labels={"team": "growth"},
 )
 FIGURES = GroupFigures(
@@ -47,6 +50,7 @@ FIGURES = GroupFigures(
     ),
     targets={"safety": 0.95},
     firing={("production", "safety", "all"), ("candidate", "safety", "version=v2")},
+    alerts={("production_regression", "safety", "all", "page"), ("lost_to_retention", "", "all", "page")},
     dataset_rows={"production": 7},
     candidates=(
         CandidateFigure(version="v1", scorer="safety", pass_rate=1.0),
@@ -57,6 +61,9 @@ FIGURES = GroupFigures(
     accounted={("safety", "scored"): 4},
     unaccounted={"safety": 0},
     lost={"traces": 3},
+    judges=[JudgeFigure(scorer="safety", agreement=0.9, corrected=0.8, lower=0.7, upper=0.85)],
+    delivery_working=False,
+    receivers={"ops": ReceiverState(owed=2, failing=True), "chat": ReceiverState()},
     evidence={("safety", "all"): 0.25},
     detectable_drop={("safety", "all"): 0.05},
 )
@@ -142,6 +149,8 @@ def test_counters_are_zero_before_their_first_use(registry: CollectorRegistry, m
     assert value(registry, "judge_tokens_total", scorer="safety", direction="input") == 0
     assert value(registry, "judge_tokens_total", scorer="greets", direction="input") is None
     assert value(registry, "judge_cost_dollars_total", scorer="safety") is None
+    for outcome in ("accepted", "failed"):
+        assert value(registry, "alerts_delivered_total", receiver="ops", outcome=outcome) == 0
     assert value(registry, "build_info", version="1.0", config="abc", team="growth") == 1
 
 
@@ -246,6 +255,24 @@ def test_regression_is_one_while_firing_and_zero_for_what_is_watched(registry: C
     assert regression("candidate", "version=v2") == 1
     assert regression("candidate", "version=v3") == 0
     assert regression("candidate", "version=v1") is None
+
+
+def test_every_alert_that_fires_is_shown_with_its_severity(registry: CollectorRegistry) -> None:
+    """Rules can tell a page from a ticket, and an alert about no scorer has an empty one."""
+    registry.register(GroupMetrics("shop", Ledger().read, ManualClock()))
+    regression = {"kind": "production_regression", "scorer": "safety", "segment": "all"}
+    assert value(registry, "alert_firing", **regression, severity="page") == 1
+    assert value(registry, "alert_firing", **regression, severity="ticket") is None
+    assert value(registry, "alert_firing", kind="lost_to_retention", scorer="", segment="all", severity="page") == 1
+
+
+@pytest.mark.parametrize(("working", "shown"), [(True, 1.0), (False, 0.0), (None, None)])
+def test_delivery_is_working_failing_or_not_configured(
+    registry: CollectorRegistry, working: bool | None, shown: float | None
+) -> None:
+    """Failing is 0 and nothing configured is absent: rules treat both alike, people do not."""
+    registry.register(GroupMetrics("shop", lambda: GroupFigures(delivery_working=working), ManualClock()))
+    assert value(registry, "delivery_working") == shown
 
 
 def test_figures_are_read_once_in_fifteen_seconds(registry: CollectorRegistry) -> None:

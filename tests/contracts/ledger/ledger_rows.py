@@ -3,7 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
-from monitor.ledger import AlertRow, DecisionRow, MemberRow, TraceRow, VerdictRow
+from monitor.ledger import AlertRow, DecisionRow, DeliveryRow, MemberRow, TraceRow, VerdictRow
 
 
 def trace(**given: Any) -> TraceRow:
@@ -73,6 +73,14 @@ def member(**given: Any) -> MemberRow:
         expectations={},
         tags={"tenant": "a"},
         event_time_ms=1_000,
+    )
+    return replace(row, **given)
+
+
+def delivery(**given: Any) -> DeliveryRow:
+    """What the receiver `ops` is owed of that alert."""
+    row = DeliveryRow(
+        alert_id="1", receiver="ops", transition="fired", severity="page", created_ms=1, next_attempt_ms=1
     )
     return replace(row, **given)
 

@@ -83,6 +83,9 @@ def test_the_verdicts_of_a_series_since_a_time_and_the_good_answers_before(ledge
                 value=None if label == "error" else 0.0,
             )
         )
+    assert ledger.series.since("safety", "all", 0, 10) == []
+    ledger.series.close(block(ledger, 0, verdicts=[("tr-0", "safety")]), None)
+    ledger.series.close(block(ledger, 1_000), None)
     found = ledger.series.since("safety", "all", 1_000, 10)
     assert [(row.trace_id, row.inputs_digest) for row in found] == [("tr-2", "d"), ("tr-1", "d")]
     assert [row.trace_id for row in ledger.series.since("safety", "app_version=v2", 0, 10)] == ["tr-2"]

@@ -138,6 +138,19 @@ def test_many_traces_are_stored_as_one_by_one(store):
         assert _seen(store.get(trace.info.trace_id)) == _seen(trace)
 
 
+def test_infos_are_what_is_said_of_traces_without_their_spans(store):
+    """Tags and assessments of several traces at once; one that is not there is left out."""
+    traces = [sample_trace(f"trace {number}", tags={"number": str(number)}) for number in range(3)]
+    for trace in traces:
+        store.put(trace, [sample_feedback(trace)])
+    found = store.infos([*(trace.info.trace_id for trace in traces[:2]), "tr-" + "0" * 32])
+    assert {trace_id: info.tags["number"] for trace_id, info in found.items()} == {
+        trace.info.trace_id: trace.info.tags["number"] for trace in traces[:2]
+    }
+    assert [[each.value for each in info.assessments] for info in found.values()] == [["yes"], ["yes"]]
+    assert store.infos([]) == {}
+
+
 def test_an_unknown_trace_is_none(store):
     """Asking for what is not there is no error."""
     assert store.get("tr-" + "0" * 32) is None

@@ -166,3 +166,19 @@ def test_a_letter_that_is_too_large_for_its_topic_is_cut_and_says_so(kafka, topi
     reader.close()
     assert found[0].value == value[: 256 * 1024]
     assert found[0].header(SIZE_HEADER) == str(len(value)).encode()
+
+
+def test_the_librarys_log_is_seen_again_when_the_last_of_several_has_connected():
+    """Two connect at once: the first to be done leaves it to the other, and the other does not leave it silent."""
+    import logging
+
+    from consumers.kafka_connection import _cause_from_log
+
+    logger = logging.getLogger("kafka")
+    first, second = _cause_from_log(), _cause_from_log()
+    first.__enter__()
+    second.__enter__()
+    first.__exit__(None, None, None)
+    assert not logger.propagate
+    second.__exit__(None, None, None)
+    assert logger.propagate

@@ -29,6 +29,7 @@ from monitor.health import Health
 from monitor.ledger.ledger import Ledger, open_ledger
 from monitor.metrics import KnownLabels, ProcessMetrics
 from monitor.pipeline.effects import Effects, EffectsPolicy
+from monitor.pipeline.feedback import FeedbackEffects
 from monitor.pipeline.intake import IntakeLoop, IntakeParts
 from monitor.pipeline.judging import Judging
 from monitor.pipeline.patience import Patience
@@ -42,6 +43,7 @@ from monitor.traces.redaction import Redaction, RedactionSettings
 from scorers.catalog import ConfiguredScorer
 from scorers.settings import ScorerSettings
 from scorers.suite import ScorerSuite
+from scorers.values import ValueRules
 
 NOW_MS = 1_764_000_000_000
 _MOST_POLLS = 3000
@@ -92,6 +94,9 @@ class Stage:
     judged: list[str] = field(default_factory=list)
     scorers: dict[str, tuple[str, Callable[[Any], Any]]] = field(default_factory=dict)
     sampling: SamplingSettings = field(default_factory=lambda: SamplingSettings(rate=1.0))
+    label_rate: float = 0.0
+    shared: bool = False
+    redaction: Redaction = field(default_factory=lambda: Redaction(RedactionSettings()))
     pipeline: PipelineSettings = field(
         default_factory=lambda: PipelineSettings(commit_every=timedelta(0), workers=4, retry_up_to=timedelta(0))
     )
@@ -156,7 +161,7 @@ class Stage:
             ),
             ledger=ledger,
             traces=traces or self.traces,
-            redaction=Redaction(RedactionSettings()),
+            redaction=self.redaction,
             judging=Judging(
                 suite=suite,
                 intake=ledger.intake,
@@ -172,6 +177,20 @@ class Stage:
             log=structlog.get_logger(),
         )
 
+    def feedback(self, effects: Effects) -> FeedbackEffects:
+        """What feedback causes on the same parts."""
+        return FeedbackEffects(
+            scorers=effects.policy.scorers,
+            rules={name: ValueRules() for name in self.scorers},
+            ledger=effects.ledger,
+            traces=effects.traces,
+            redaction=effects.redaction,
+            curation=effects.curation,
+            patience=effects.patience,
+            shared=self.shared,
+            log=effects.log,
+        )
+
     def spending(self, ledger: Ledger) -> Spending:
         """The group's spend; judges without an endpoint of their own make no calls unless a test says so."""
         models = dict.fromkeys(self.scorers, "scripted")
@@ -183,7 +202,7 @@ class Stage:
         if self.dataset_settings is not None:
             name = f"dataset:{self.dataset_settings.name}"
             subjects.append(Subject(name=name, kind="dataset", rate=self.dataset_settings.rate))
-        return Sampler(self.sampling, subjects, ledger.budget)
+        return Sampler(self.sampling, subjects, ledger.budget, self.label_rate)
 
     def run(
         self,
@@ -204,6 +223,7 @@ class Stage:
             is_ours=self.is_ours,
             sampler=self.sampler(ledger),
             effects=effects,
+            feedback=self.feedback(effects),
             positions=ledger.positions,
             metrics=effects.judging.metrics,
             patience=effects.patience,

@@ -76,6 +76,7 @@ def closing(
     *scorers: WatchedScorer,
     statistics: Mapping[str, Any] | None = None,
     max_age: timedelta = timedelta(hours=1),
+    **more: Any,
 ) -> Closing:
     """What closes the blocks of the scorers."""
     return Closing(
@@ -85,6 +86,7 @@ def closing(
         sessions=SessionSettings(),
         max_age=max_age,
         log=structlog.get_logger(),
+        **more,
     )
 
 

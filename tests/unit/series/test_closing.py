@@ -122,6 +122,20 @@ def test_a_session_bets_once_and_when_it_is_over(ledger: Ledger) -> None:
     other.close()
 
 
+def test_a_session_that_goes_on_beyond_what_is_read_at_once_is_no_less_one(ledger: Ledger) -> None:
+    """Many open sessions: more is read until one is over, and none is cut in two."""
+    for number in range(40):
+        at_ms = BEGAN_MS + number * MINUTE_MS
+        ledger.intake.record(verdict(number, "fail", at_ms, session_id=f"session {number % 4}"))
+    closer = closing(ledger, watched(unit="session"), max_age=timedelta(days=9), read_at_once=3)
+    assert closer.close(None, BEGAN_MS + 60 * MINUTE_MS) == 0
+    while closer.close(None, BEGAN_MS + 90 * MINUTE_MS):
+        pass
+    sessions = {ledger.intake.verdicts_of(f"tr-{number:06d}")[0].block for number in (0, 4, 8, 36)}
+    assert len(sessions) == 1
+    assert ledger.series.open_verdicts(2**60, 99) == []
+
+
 def test_what_is_no_part_of_a_series_is_closed_and_changes_nothing(ledger: Ledger) -> None:
     """Errors, probability 0, another definition of the scorer, and a probability that the settings do not allow."""
     for number, given in enumerate(

@@ -37,6 +37,7 @@ def upgrade() -> None:
         sa.Column("alert_id", sa.Text(), nullable=False),
         sa.Column("receiver", sa.Text(), nullable=False),
         sa.Column("transition", sa.Text(), nullable=False),
+        sa.Column("severity", sa.Text(), nullable=False),
         sa.Column("created_ms", sa.BigInteger(), nullable=False),
         sa.Column("attempts", sa.Integer(), server_default="0", nullable=False),
         sa.Column("next_attempt_ms", sa.BigInteger(), nullable=False),
@@ -88,10 +89,29 @@ def _create_labels() -> None:
         sa.Column("probability", sa.Double()),
         sa.Column("event_time_ms", sa.BigInteger(), nullable=False),
         sa.Column("labelled_at_ms", sa.BigInteger(), nullable=False),
+        sa.Column("origin", sa.Text(), nullable=False),
+        sa.Column("state", sa.Text(), nullable=False),
+        sa.Column("assessments", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("id"),
     )
     op.create_index("tracewatch_labels_trace", "tracewatch_labels", ["trace_id", "scorer"], unique=False)
     op.create_index("tracewatch_labels_event_time", "tracewatch_labels", ["event_time_ms"], unique=False)
+    op.create_index(
+        "tracewatch_labels_waiting",
+        "tracewatch_labels",
+        ["labelled_at_ms"],
+        unique=False,
+        sqlite_where=sa.text("state = 'waiting'"),
+        postgresql_where=sa.text("state = 'waiting'"),
+    )
+    op.create_index(
+        "tracewatch_decisions_drawn",
+        "tracewatch_decisions",
+        ["event_time_ms", "trace_id"],
+        unique=False,
+        sqlite_where=sa.text("subject = 'labels'"),
+        postgresql_where=sa.text("subject = 'labels'"),
+    )
     op.create_table(
         "tracewatch_frozen_rows",
         sa.Column("scorer", sa.Text(), nullable=False),
@@ -108,6 +128,7 @@ def _create_labels() -> None:
 
 def downgrade() -> None:
     """Take it away again."""
+    op.drop_index("tracewatch_decisions_drawn", table_name="tracewatch_decisions")
     for table in _TABLES:
         op.drop_table(f"tracewatch_{table}")
     op.drop_column("tracewatch_positions", "lag_seen_ms")

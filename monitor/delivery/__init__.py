@@ -1,0 +1,1 @@
+"""Telling people of alerts: what is said, to whom, and that it arrives."""

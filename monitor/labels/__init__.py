@@ -1,0 +1,1 @@
+"""What people say of traces, what that says of the judges, and whether these still say what they said."""

@@ -1,0 +1,157 @@
+"""The frozen set: labelled traces that are judged again on a schedule, to tell a judge that has moved from an app."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final
+
+from mlflow.entities import Trace
+from structlog.typing import FilteringBoundLogger
+
+from monitor.alerts.alert import Finding
+from monitor.clock import Clock
+from monitor.errors import ServiceUnavailable
+from monitor.labels.settings import LabellingSettings
+from monitor.ledger.frozen import Frozen
+from monitor.ledger.label_rows import FrozenRow
+from monitor.ledger.labels import Labels
+from monitor.ledger.rows import AlertRow, Label, LeaseToken
+from monitor.spending import SpendExhausted, Spending, Usage
+from monitor.stats.paired_counts import mid_p
+from monitor.traces.store import TraceStore
+from scorers.errors import JudgeUnavailable
+from scorers.suite import ScorerSuite
+
+MOVED: Final = "judge_moved"
+HELD_BACK: Final = "judge moved, not your app"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rejudging:
+    """Freezes labelled traces of the scorers in force and judges them again, within the spend of evaluations."""
+
+    labels: Labels
+    frozen: Frozen
+    traces: TraceStore
+    suite: ScorerSuite
+    spending: Spending
+    settings: LabellingSettings
+    clock: Clock
+    log: FilteringBoundLogger
+
+    def run(self, token: LeaseToken | None) -> int:
+        """Once; returns how many rows were judged.
+
+        Raises:
+            LedgerUnavailable | LeaseLost: what was judged is noted, the next run begins anew.
+            TraceStoreUnavailable: likewise.
+            ServiceUnavailable: the judge does not answer; likewise.
+        """
+        self._freeze(token)
+        judged = 0
+        for row in self.frozen.all():
+            if self._versions.get(row.scorer) != row.scorer_version:
+                continue
+            trace = self.traces.get(row.trace_id)
+            if trace is None:
+                self.frozen.drop([row], token)
+                continue
+            try:
+                latest = self._judge(row, trace)
+            except SpendExhausted as exhausted:
+                self.log.info("the frozen set is judged another time", cause=str(exhausted))
+                return judged
+            except JudgeUnavailable as outage:
+                raise ServiceUnavailable(f"the judge gives no answer: {outage}") from outage
+            self.frozen.note_latest(row, latest, self.clock.now_ms(), token)
+            judged += 1
+        return judged
+
+    @property
+    def _versions(self) -> Mapping[str, str]:
+        return {each.name: each.version for each in self.suite if each.kind == "judge"}
+
+    def _freeze(self, token: LeaseToken | None) -> None:
+        now_ms = self.clock.now_ms()
+        since_ms = now_ms - self.settings.window // timedelta(milliseconds=1)
+        versions = self._versions
+        rows = [
+            FrozenRow(
+                scorer=each.scorer,
+                scorer_version=each.scorer_version,
+                trace_id=each.trace_id,
+                human=each.human,
+                frozen=each.judge,
+                frozen_at_ms=now_ms,
+            )
+            for each in self.labels.labelled_verdicts(since_ms)
+            if versions.get(each.scorer) == each.scorer_version
+        ]
+        self.frozen.freeze(rows, self.settings.frozen_rows, token)
+
+    def _judge(self, row: FrozenRow, trace: Trace) -> Label:
+        reservation = self.spending.reserve(row.scorer, "evaluation")
+        try:
+            outcome = self.suite.score(row.scorer, trace)
+        except JudgeUnavailable as outage:
+            self.spending.settle(reservation, Usage(calls=outage.calls))
+            raise
+        usage = Usage(calls=outcome.calls, input_tokens=outcome.input_tokens, output_tokens=outcome.output_tokens)
+        self.spending.settle(reservation, usage)
+        return outcome.verdict.label
+
+
+class MovedFindings:
+    """Whether a judge says something else of the frozen set than it did. `versions` are those in force."""
+
+    def __init__(self, frozen: Frozen, versions: Mapping[str, str], alpha: float) -> None:
+        self._frozen = frozen
+        self._versions = versions
+        self._alpha = alpha
+
+    def look(self, open_rows: Sequence[AlertRow], now_ms: int) -> list[Finding]:
+        """One finding for each scorer with a frozen set, and one for each open alert of a scorer without.
+
+        Raises:
+            LedgerUnavailable: the ledger does not answer.
+        """
+        del now_ms
+        rows = [row for row in self._frozen.all() if self._versions.get(row.scorer) == row.scorer_version]
+        found = moved_findings(rows, self._alpha)
+        known = {finding.scorer for finding in found}
+        ended = {row.scorer for row in open_rows if row.kind == MOVED} - known
+        return found + [_finding(scorer, bad=False) for scorer in sorted(ended)]
+
+
+def moved_findings(rows: Iterable[FrozenRow], alpha: float) -> list[Finding]:
+    """McNemar's mid-p of what the judge said when the rows were frozen against what it says now, scorer by scorer."""
+    cells: dict[str, Counter[tuple[str, str]]] = {}
+    for row in rows:
+        if row.latest in {"pass", "fail"}:
+            cells.setdefault(row.scorer, Counter())[row.frozen, str(row.latest)] += 1
+    found = []
+    for scorer, counts in sorted(cells.items()):
+        to_fail, to_pass = counts["pass", "fail"], counts["fail", "pass"]
+        p_value = mid_p(to_fail, to_pass)
+        found.append(
+            _finding(
+                scorer,
+                bad=p_value < alpha,
+                rows=counts.total(),
+                pass_to_fail=to_fail,
+                fail_to_pass=to_pass,
+                p_value=p_value,
+            )
+        )
+    return found
+
+
+def _finding(scorer: str, *, bad: bool, **details: float) -> Finding:
+    return Finding(kind="judge_moved", scorer=scorer, segment="all", severity="ticket", bad=bad, details=details)
+
+
+def held_back(open_rows: Iterable[AlertRow], scorer: str) -> str | None:
+    """Why regressions of a scorer are not told: its judge has moved, and the alert of that stands."""
+    moved = any(row.kind == MOVED and row.scorer == scorer and row.state == "firing" for row in open_rows)
+    return HELD_BACK if moved else None
