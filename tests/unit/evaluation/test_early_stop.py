@@ -69,7 +69,9 @@ def test_a_proved_regression_stops_both_versions_and_says_what_it_saved():
         asked.append(outputs)
         return outputs == "good"
 
-    evaluator = MemoryEvaluator({"v1": lambda _: "good", "v2": lambda _: "bad"}, {"fine": judge, "same": lambda *_: True})
+    evaluator = MemoryEvaluator(
+        {"v1": lambda _: "good", "v2": lambda _: "bad"}, {"fine": judge, "same": lambda *_: True}
+    )
     value = evaluator.evaluate(request()).comparisons["v2"]
     metric, other = value["metrics"]
     assert (metric["verdict"], other["verdict"], value["regressed"]) == ("regressed", "inconclusive", True)
