@@ -2,7 +2,7 @@
 
 The usual interval is right when it is looked at once. Looked at every minute it misses the truth sooner or later. These
 intervals (confidence sequences) contain the true rate at all times together with probability 1 - alpha, given that
-the rate does not change within the window. They are wider for it, about 1.8 times.
+the rate does not change within the window. They are wider for it, 1.8 to 2 times.
 """
 
 from collections.abc import Callable, Mapping
