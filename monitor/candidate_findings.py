@@ -45,6 +45,8 @@ def candidate_findings(comparisons: Iterable[ComparisonRow], severities: Mapping
 def _finding(row: ComparisonRow, metric: Mapping[str, Any], severity: Severity) -> Finding:
     turned = [each for each in row.comparison["pass_to_fail"] if each["scorer"] == metric["scorer"]]
     shown = ("baseline", "candidate", "difference", "p_adjusted", "n_paired", "verdict")
+    # Where rows could stop early the evidence has decided, and not p.
+    decided = [key for key in ("evidence", "evidence_needed") if key in metric]
     return Finding(
         kind="candidate_regression",
         scorer=metric["scorer"],
@@ -52,7 +54,7 @@ def _finding(row: ComparisonRow, metric: Mapping[str, Any], severity: Severity) 
         severity=severity,
         bad=metric["verdict"] == "regressed",
         details={
-            **{key: metric[key] for key in shown},
+            **{key: metric[key] for key in (*shown, *decided)},
             "evaluation": row.evaluation_id,
             "run_id": row.comparison["candidate"]["run_id"],
             "pass_to_fail": [each["candidate"]["trace_id"] for each in turned[:_EXAMPLES]],

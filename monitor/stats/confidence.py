@@ -2,7 +2,7 @@
 
 The usual interval is right when it is looked at once. Looked at every minute it misses the truth sooner or later. These
 intervals (confidence sequences) contain the true rate at all times together with probability 1 - alpha, given that
-the rate does not change within the window. They are wider for it, about 1.8 times.
+the rate does not change within the window. They are wider for it, 1.8 to 2 times.
 """
 
 from collections.abc import Callable, Mapping
@@ -44,7 +44,7 @@ class WindowSums:
         """With one verdict more."""
         square = weight * weight
         one = WindowSums(
-            n=1, passes=int(y == 1), s1=exact(weight * y), s0=exact(weight),
+            n=1, passes=int(exact(y) == 1), s1=exact(weight * y), s0=exact(weight),
             q2=exact(square * y * y), q1=exact(square * y), q0=exact(square),
         )  # fmt: skip
         return self.added(one)

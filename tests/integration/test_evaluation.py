@@ -201,7 +201,7 @@ def evaluated(store_uri, endpoint):
     """One evaluation of four versions: steady, moody, behind HTTP, and one that cannot be imported."""
     versions = {
         "v1": VersionSettings(function="evaluated_apps:steady"),
-        "v2": VersionSettings(function="evaluated_apps:moody", timeout="2s", memory="512MiB", environment=("PIDS",)),
+        "v2": VersionSettings(function="evaluated_apps:moody", timeout="2s", memory="192MiB", environment=("PIDS",)),
         "v3": VersionSettings(url=f"{endpoint}/answer", timeout="1s", headers={"authorization": "Bearer t0ken"}),
         "v4": VersionSettings(function="broken_app:answer"),
     }
@@ -501,6 +501,25 @@ def test_an_endpoint_that_nobody_listens_on_is_unavailable():
             list(candidate.answer([EvaluationRow(inputs={"q": "one"})] * 3, "run"))
     finally:
         candidate.close()
+
+
+def test_an_endpoint_that_goes_away_between_batches_fails_its_rows():
+    """Once it has answered, what it does not answer is the version's failure, in a later batch as in the first."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _Endpoint)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+    thread.start()
+    candidate = HttpCandidate("v", VersionSettings(url=f"http://127.0.0.1:{server.server_port}/answer"))
+    rows = [EvaluationRow(inputs={"q": "one"})] * 2
+    try:
+        assert [answer.failure for answer in candidate.answer(rows, "run")] == [None, None]
+        server.shutdown()
+        server.server_close()
+        thread.join()
+        gone = list(candidate.answer(rows, "run"))
+    finally:
+        candidate.close()
+    assert sorted(answer.row for answer in gone) == [0, 1]
+    assert all(answer.failure is not None and answer.failure.kind == "http" for answer in gone)
 
 
 def test_an_answer_without_outputs_is_invalid(endpoint):

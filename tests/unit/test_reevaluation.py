@@ -1,4 +1,4 @@
-"""A re-evaluation by a replica that loses the lease."""
+"""A re-evaluation: by a replica that loses the lease, within the day's spend, with the settings as configured."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from monitor.evaluation.settings import EvaluationSettings
 from monitor.ledger import LeaseLost, MemberRow, open_ledger
 from monitor.reevaluation import Reevaluation
 from monitor.settings import SpendSettings
-from monitor.spending import Spending
+from monitor.spending import SpendExhausted, Spending
 from scorers.settings import JudgeSettings, ScorerSettings
 
 SETTINGS = {"baseline": "v1", "versions": {"v1": {"function": "shop:v1"}, "v2": {"function": "shop:v2"}}}
@@ -40,18 +40,19 @@ def ledger(tmp_path: Path):
     opened.close()
 
 
-def reevaluation(ledger, answer) -> Reevaluation:
+def reevaluation(ledger, answer, *, spend: str | None = None, **settings: object) -> Reevaluation:
     clock = ManualClock(5)
+    limits = SpendSettings(per_day=spend, evaluation_share=0.5)
     return Reevaluation(
         ledger=ledger,
         evaluator=MemoryEvaluator({"v1": answer, "v2": answer}, {"short": lambda _inputs, _outputs: True}),
-        settings=EvaluationSettings.model_validate(SETTINGS),
+        settings=EvaluationSettings.model_validate({**SETTINGS, **settings}),
         scorers=(ScorerSettings.model_validate({"name": "short", "use": "AnswerLength", "max_length": 9}),),
-        judges=frozenset(),
+        judges=frozenset({"short"}) if spend else frozenset(),
         judge=JudgeSettings(),
         dataset="production",
         clock=clock,
-        spending=Spending(ledger.spend, SpendSettings(), {}, clock, attempts=1, evaluates=True),
+        spending=Spending(ledger.spend, limits, {}, clock, attempts=1, evaluates=True),
     )
 
 
@@ -80,3 +81,20 @@ def test_a_lease_lost_on_the_way_leaves_no_result_and_no_open_end(ledger) -> Non
     assert latest.state == "failed"
     assert "no longer held by frozen" in latest.error
     assert ledger.evaluations.comparisons() == []
+
+
+def test_the_spend_must_have_room_for_every_repeat_of_every_answer(ledger) -> None:
+    """One row, two versions, three repeats: six calls do not fit into half of ten, and fit into half of twelve."""
+    asked: list[object] = []
+    with pytest.raises(SpendExhausted):
+        reevaluation(ledger, asked.append, spend="10 calls", repeats=3).run()
+    assert asked == []
+    result = reevaluation(ledger, asked.append, spend="12 calls", repeats=3).run()
+    assert len(asked) == 2
+    assert result.comparisons["v2"]["repeats"] == 3
+
+
+def test_the_settings_of_an_early_stop_reach_the_evaluation(ledger) -> None:
+    """The comparison says that its rows could have stopped."""
+    result = reevaluation(ledger, lambda _inputs: "because", early_stop=True, batch_rows=1).run()
+    assert result.comparisons["v2"]["early_stop"]["planned"] == 1

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from monitor.candidate_findings import candidate_findings
 from monitor.evaluation.comparison import compare_runs
 from monitor.evaluation.comparison_json import comparison_json
 from monitor.evaluation.evaluated_run import EvaluatedRow, EvaluatedRun, RowVerdict, RunPlan
@@ -14,6 +15,7 @@ from monitor.evaluation.evaluator import EvaluationRequest, EvaluationRow
 from monitor.evaluation.memory_evaluator import MemoryEvaluator
 from monitor.evaluation.row_order import batches
 from monitor.evaluation.settings import VersionSettings
+from monitor.ledger.rows import ComparisonRow
 from scorers.settings import JudgeSettings
 
 DIGEST = "d" * 64
@@ -60,18 +62,20 @@ def test_another_dataset_has_another_order_and_none_is_the_given_one():
 
 
 def test_a_proved_regression_stops_both_versions_and_says_what_it_saved():
-    """A candidate that always fails is decided after the first batches; the judge is not asked about the rest."""
+    """A candidate that always fails is decided after one batch, though another scorer is still open."""
     asked: list[str] = []
 
     def judge(_inputs, outputs) -> bool:
         asked.append(outputs)
         return outputs == "good"
 
-    evaluator = MemoryEvaluator({"v1": lambda _: "good", "v2": lambda _: "bad"}, {"fine": judge})
+    evaluator = MemoryEvaluator(
+        {"v1": lambda _: "good", "v2": lambda _: "bad"}, {"fine": judge, "same": lambda *_: True}
+    )
     value = evaluator.evaluate(request()).comparisons["v2"]
-    (metric,) = value["metrics"]
-    assert (metric["verdict"], value["regressed"]) == ("regressed", True)
-    assert (metric["evidence"] >= 20, metric["evidence_needed"]) == (True, 20)
+    metric, other = value["metrics"]
+    assert (metric["verdict"], other["verdict"], value["regressed"]) == ("regressed", "inconclusive", True)
+    assert (metric["evidence"] >= 40, metric["evidence_needed"]) == (True, 40)
     assert value["early_stop"] == {
         "stopped": True, "rows": 10, "planned": 100, "answers_saved": 180, "judge_calls_saved": 0,
         "decides": "evidence", "does_not_decide": ["p_value", "p_exact", "p_adjusted"],
@@ -159,3 +163,17 @@ def test_it_says_when_the_rows_could_not_have_decided(count, fewest):
     runs = [run(version, dict.fromkeys(range(count), "pass"), plan=plan) for version in ("v1", "v2")]
     said = comparison_json(compare_runs(*runs, margin=0.05)).get("cannot_decide")
     assert said == (None if fewest is None else {"rows": count, "fewest_rows": fewest})
+
+
+def test_a_candidates_alert_shows_the_evidence_that_decided():
+    """Beside p, which did not; a comparison of a fixed number of rows has none."""
+    proof = {}
+    for early_stop in (True, False):
+        evaluator = MemoryEvaluator({"v1": lambda _: True, "v2": lambda _: False}, {"fine": lambda _, outputs: outputs})
+        comparison = evaluator.evaluate(request(early_stop=early_stop)).comparisons["v2"]
+        row = ComparisonRow(evaluation_id="e", candidate="v2", finished_at_ms=1, comparison=comparison)
+        (finding,) = candidate_findings([row], {"fine": "page"})
+        assert finding.bad
+        proof[early_stop] = finding.details
+    assert proof[True]["evidence"] >= proof[True]["evidence_needed"] == 20
+    assert "evidence" not in proof[False]
