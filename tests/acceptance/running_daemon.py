@@ -15,7 +15,7 @@ from monitor.config import Config
 from monitor.daemon.life import Daemon
 from tests.judges_of_the_process import undone_afterwards
 
-_PATIENCE_S = 60.0
+_PATIENCE_S = 120.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -40,8 +40,8 @@ class RunningDaemon:
 
 
 def patience_for(events: int) -> float:
-    """Seconds that so many events may take on a busy machine, at ten a second."""
-    return max(_PATIENCE_S, events / 10)
+    """Seconds that so many events may take on a busy machine, at five a second."""
+    return max(_PATIENCE_S, events / 5)
 
 
 def eventually(

@@ -13,7 +13,7 @@ from typing import Any, Self
 
 import yaml
 
-_PATIENCE_S = 60.0
+_PATIENCE_S = 120.0
 
 
 class DaemonProcess:

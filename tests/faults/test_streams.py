@@ -224,7 +224,7 @@ def test_a_backlog_does_not_grow_into_memory(
             most = max(most, memory.memory_info().rss)
             return ledger.positions.received() >= events
 
-        eventually(done, "all of it past the watermark", while_true=lambda: daemon.running, patience_s=600.0)
+        eventually(done, "all of it past the watermark", while_true=lambda: daemon.running, patience_s=1800.0)
         per_second = (events - at_start) / (time.monotonic() - began_s)
         assert daemon.terminate() == 0
     accounted = {row.outcome: row.count for row in ledger.positions.accounted()}

@@ -112,7 +112,11 @@ class Trial:
             patience_s=patience_for(received),
         )
         assert self.received() == received
-        self.daemon.eventually(lambda: not self.ledger.intake.unpublished(1), "every verdict published")
+        self.daemon.eventually(
+            lambda: not self.ledger.intake.unpublished(1),
+            "every verdict published",
+            patience_s=patience_for(received),
+        )
         self.daemon.eventually(lambda: self.daemon.readiness()[0] == 200, "ready again")
 
     def endure(
