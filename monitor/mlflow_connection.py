@@ -117,8 +117,13 @@ def waiting_helps(error: Exception) -> bool:
 
 
 def one_line(error: Exception) -> str:
-    """The error's words without line breaks, at most 500 characters."""
-    return f"{type(error).__name__}: {' '.join(str(error).split())}"[:500]
+    """The error's words without line breaks, at most 500 characters.
+
+    Of a database's error only the driver's words: a statement's parameters are customers' text.
+    """
+    database = error if isinstance(error, SQLAlchemyError) else error.__cause__
+    said = getattr(database, "orig", None) or database if isinstance(database, SQLAlchemyError) else error
+    return f"{type(error).__name__}: {' '.join(str(said).split())}"[:500]
 
 
 def _mlflow_may_recover(error: MlflowException) -> bool:

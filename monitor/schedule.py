@@ -75,7 +75,7 @@ class Schedule:
 
     def _report(self, event: JobExecutionEvent) -> None:
         if event.code == EVENT_JOB_ERROR:
-            self._log.error("job failed", job=event.job_id, error=repr(event.exception))
+            self._log.error("job failed on a defect", job=event.job_id, exc_info=event.exception)
         else:
             skipped = "still running" if event.code == EVENT_JOB_MAX_INSTANCES else "missed its time"
             self._log.warning("job skipped", job=event.job_id, reason=skipped)

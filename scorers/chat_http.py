@@ -114,9 +114,17 @@ def _completion(answer: httpx.Response, body: bytes, url: str, secrets: list[str
     except (ValueError, RecursionError):
         found = None
     if not isinstance(found, dict) or not found.get("choices"):
-        shown = _masked(body[:80].decode("utf-8", "replace"), secrets)
-        raise JudgeUnavailable(f"an answer that is no chat completion: {shown!r}", endpoint=url, kind="garbled")
+        words = f"an answer that is no chat completion: {_masked(_shape(answer, body, found), secrets)}"
+        raise JudgeUnavailable(words, endpoint=url, kind="garbled")
     return found
+
+
+def _shape(answer: httpx.Response, body: bytes, found: object) -> str:
+    """What came in its place. These words are logged: only a page, which no model has written, is quoted."""
+    shape = f"{len(body)} bytes of {answer.headers.get('content-type', 'an unnamed type')}"
+    if isinstance(found, dict):
+        return f"{shape}, an object with {', '.join(sorted(map(str, found))[:5]) or 'nothing in it'}"[:_WORDS]
+    return f"{shape}, {body[:80].decode('utf-8', 'replace')!r}" if body.lstrip().startswith(b"<") else shape
 
 
 def _trouble(answer: httpx.Response, body: bytes, url: str, secrets: list[str]) -> ScorerError:

@@ -31,6 +31,7 @@ from monitor.pipeline.feedback import FeedbackEffects
 from monitor.pipeline.owed import publish_unpublished, work_off_parked
 from monitor.pipeline.patience import Patience
 from monitor.presence import Presence
+from monitor.reevaluation import Reevaluation
 from monitor.schedule import Cron, Every, Schedule, deadline_s
 from monitor.series.closing import Closing
 from monitor.series.finder import SeriesFinder
@@ -173,8 +174,24 @@ class Duties:
         settings, spending = self.config.evaluation, self.effects.judging.spending
         work = assembly.reevaluation_of(self.config, self._ledger, self.evaluator, self.clock, spending)
         if work is not None and settings is not None and settings.schedule is not None:
-            duty = self._duty("evaluation", lambda token: work.run(token=token))
+            duty = self._duty("evaluation", partial(self._reevaluate, work))
             schedule.add("evaluation", _when(settings.schedule), duty)
+
+    def _reevaluate(self, work: Reevaluation, token: LeaseToken) -> None:
+        self.log.info("evaluation begins")
+        result = work.run(token=token)
+        for version, cause in result.unavailable.items():
+            self.log.warning("candidate could not be run", evaluation=result.id, version=version, cause=cause)
+        for version, comparison in result.comparisons.items():
+            self.log.info(
+                "candidate compared",
+                evaluation=result.id,
+                version=version,
+                run_id=result.runs[version].run_id,
+                rows=comparison["dataset"]["rows"],
+                regressed=comparison["regressed"],
+                verdicts={each["scorer"]: each["verdict"] for each in comparison["metrics"]},
+            )
 
     def _work_off(self, token: LeaseToken) -> int:
         settings = self.config.pipeline

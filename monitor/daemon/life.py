@@ -103,7 +103,10 @@ class Daemon:
 
     def run(self, on_start: Callable[[str], None] = lambda _address: None) -> None:
         """Run until the stop event is set. See `run_daemon` for what it raises."""
-        settings = self._config.http
+        settings, config = self._config.http, self._config
+        self._log.info(
+            "daemon starts", app=config.app, version=__version__, config=config.digest, topic=config.source.topic
+        )
         app = application(self._registry, self._health, lambda: not self._stop.is_set(), settings, self._page)
         port = HttpPort(app, settings)
         with port:
@@ -231,6 +234,7 @@ class Daemon:
                 clock=self._clock,
                 spending=assembly.spending_of(self._config, ledger, self._clock),
                 canary=partial(ask_canary, self._config.judge),
+                log=self._log,
             ),
             curation=assembly.curation_of(self._config, ledger),
             patience=self._patience,

@@ -69,6 +69,8 @@ def _sqlite_engine(address: URL) -> Engine:
         poolclass=QueuePool,
         pool_timeout=BUSY_TIMEOUT_S,
         connect_args={"check_same_thread": False, **timeout},
+        # They hold customers' text, and an error that nobody expected is logged with its words.
+        hide_parameters=True,
         **size,
     )
 

@@ -80,6 +80,8 @@ def postgresql_engine(address: URL, pool_timeout_s: float, current: Callable[[],
         max_overflow=15,
         pool_timeout=pool_timeout_s,
         connect_args=arguments,
+        # They hold customers' text, and an error that nobody expected is logged with its words.
+        hide_parameters=True,
     )
     if current is not None:
         # Before the other one, which makes the connection.

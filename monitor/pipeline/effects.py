@@ -4,6 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from mlflow.entities import Feedback, Trace
+from structlog.contextvars import bound_contextvars
 from structlog.typing import FilteringBoundLogger
 
 from consumers.events import TraceEvent
@@ -58,6 +59,10 @@ class Effects:
             ServiceUnavailable | JudgeUnavailable: the daemon stops first; the event comes again.
             TraceRejected: MLflow refuses the trace itself.
         """
+        with bound_contextvars(trace_id=event.trace_id):
+            return self._apply(event, decisions)
+
+    def _apply(self, event: TraceEvent, decisions: Sequence[DecisionRow]) -> Outcomes:
         trace = self.redaction.trace(event.payload.trace())
         row = self._row(event, trace)
         claim = self.patience.call("ledger", lambda: self.ledger.intake.claim(row, decisions))

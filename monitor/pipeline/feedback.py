@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from mlflow.entities import Trace
+from structlog.contextvars import bound_contextvars
 from structlog.typing import FilteringBoundLogger
 
 from consumers.events import FeedbackEvent
@@ -49,6 +50,10 @@ class FeedbackEffects:
         Raises:
             ServiceUnavailable: the daemon stops first; the event comes again.
         """
+        with bound_contextvars(trace_id=event.trace_id):
+            return self._apply(event)
+
+    def _apply(self, event: FeedbackEvent) -> Outcomes:
         if event.evaluation:
             return dict.fromkeys(self.scorers, ("sampled_out", "evaluation"))
         if self.shared and self._trace(event.trace_id) is None:

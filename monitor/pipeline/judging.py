@@ -6,6 +6,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from mlflow.entities import Trace
+from structlog.contextvars import bound_contextvars
+from structlog.typing import FilteringBoundLogger
 
 from monitor.clock import Clock
 from monitor.errors import ServiceUnavailable
@@ -35,6 +37,7 @@ class Judging:
     clock: Clock
     spending: Spending
     canary: Callable[[], None]
+    log: FilteringBoundLogger
     record: JudgeRecord = field(default_factory=JudgeRecord)
 
     def judge(self, trace: Trace, row: TraceRow, decision: DecisionRow) -> None:
@@ -44,13 +47,22 @@ class Judging:
             SpendExhausted: the day's spend leaves no room; the verdict stays owed.
             JudgeUnavailable | LedgerUnavailable: the daemon stops before the service answered.
         """
-        outcome = self._score(decision.subject, trace)
-        verdict = _verdict_row(_Judgement.of(outcome), row, decision, self.clock.now_ms())
-        if self.patience.call("ledger", lambda: self.intake.record(verdict)):
-            segments = [f"{key}={value}" for key, value in row.segments.items()]
-            self.metrics.verdict(outcome.scorer, outcome.verdict.label, decision.probability, segments)
-            self.metrics.scored(outcome.scorer, outcome.duration_s)
-            self.metrics.judge_tokens(outcome.scorer, outcome.input_tokens, outcome.output_tokens)
+        with bound_contextvars(trace_id=row.trace_id, scorer=decision.subject):
+            outcome = self._score(decision.subject, trace)
+            verdict = _verdict_row(_Judgement.of(outcome), row, decision, self.clock.now_ms())
+            if self.patience.call("ledger", lambda: self.intake.record(verdict)):
+                self._report(outcome, row, decision)
+
+    def _report(self, outcome: ScoreOutcome, row: TraceRow, decision: DecisionRow) -> None:
+        label = outcome.verdict.label
+        segments = [f"{key}={value}" for key, value in row.segments.items()]
+        self.metrics.verdict(outcome.scorer, label, decision.probability, segments)
+        self.metrics.scored(outcome.scorer, outcome.duration_s)
+        self.metrics.judge_tokens(outcome.scorer, outcome.input_tokens, outcome.output_tokens)
+        if label == "error":
+            # Without the reason, which may quote the trace: `tracewatch explain` shows it to who may read traces.
+            self.log.warning("no verdict: the scorer failed", version=outcome.version)
+        self.log.debug("verdict", label=label, probability=decision.probability, duration_s=outcome.duration_s)
 
     def record_missing(self, row: TraceRow, decision: DecisionRow) -> None:
         """Record an error verdict where the trace to judge is no longer in MLflow: it can never be judged.

@@ -54,8 +54,8 @@ def test_a_job_that_raises_is_logged_and_runs_again() -> None:
         for _ in range(2):
             calls.get(timeout=PATIENCE_S)
         level, event, values = log.lines.get(timeout=PATIENCE_S)
-    assert (level, event, values["job"]) == ("error", "job failed", "evaluation")
-    assert "no rows" in values["error"]
+    assert (level, event, values["job"]) == ("error", "job failed on a defect", "evaluation")
+    assert str(values["exc_info"]) == "no rows"
 
 
 def test_a_run_that_is_still_going_on_is_not_doubled_and_the_skip_is_logged() -> None:

@@ -33,6 +33,13 @@ def test_what_is_in_the_ledger_survives_reopening(ledger: Ledger, ledger_url: st
     again.close()
 
 
+def test_an_error_that_nobody_expects_quotes_no_row(ledger: Ledger) -> None:
+    """Its words are logged, and rows hold rationales and inputs."""
+    with pytest.raises(sqlalchemy.exc.DBAPIError) as caught, ledger.database.engine.connect() as connection:
+        connection.execute(sqlalchemy.text("INSERT INTO nowhere VALUES (:text)"), {"text": "a customer's text"})
+    assert "customer" not in str(caught.value)
+
+
 def test_a_database_of_a_newer_version_is_left_as_it_is(ledger: Ledger, ledger_url: str) -> None:
     """Versions N and N-1 run side by side: an unknown revision is neither an error nor changed."""
     with ledger.database.write() as connection:

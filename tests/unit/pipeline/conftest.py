@@ -170,6 +170,7 @@ class Stage:
                 clock=self.clock,
                 spending=self.spending(ledger),
                 canary=self.canary,
+                log=structlog.get_logger(),
             ),
             curation=curation,
             patience=patience,

@@ -6,7 +6,7 @@ from mlflow.exceptions import MlflowException, RestException
 from mlflow.protos.databricks_pb2 import ErrorCode
 
 from monitor.errors import MonitorError, ServiceUnavailable
-from monitor.mlflow_connection import WAITING_HELPS, mapped, waiting_helps
+from monitor.mlflow_connection import WAITING_HELPS, mapped, one_line, waiting_helps
 
 
 def _caused_by(cause):
@@ -66,3 +66,13 @@ def test_every_database_error_is_mapped():
 def test_an_outage_is_told_from_a_refusal_by_its_words(words, waiting):
     """MLflow raises both as INTERNAL_ERROR; a trace that a healthy server chokes on must not stop the partition."""
     assert waiting_helps(MlflowException(words)) is waiting
+
+
+def test_the_words_of_a_database_error_hold_no_text_of_a_trace():
+    """SQLAlchemy quotes a statement's parameters; these words are logged."""
+    engine = sqlalchemy.create_engine("sqlite://")
+    with engine.connect() as connection, pytest.raises(sqlalchemy.exc.OperationalError) as caught:
+        connection.execute(sqlalchemy.text("INSERT INTO spans VALUES (:text)"), {"text": "a customer's text"})
+    for error in (caught.value, _caused_by(caught.value)):
+        assert one_line(error) == f"{type(error).__name__}: no such table: spans"
+    assert "customer" in str(caught.value)
