@@ -12,6 +12,7 @@ from kafka import TopicPartition as KafkaTopicPartition
 
 from consumers.errors import SourceUnavailable
 from consumers.kafka_connection import connect, kafka_border
+from consumers.kafka_records import message_of
 from consumers.messages import Message, Position
 from consumers.settings import SourceSettings, milliseconds
 
@@ -136,7 +137,7 @@ def _read_up_to(
     for batch in _polls(consumer, settings, lambda: bool(open_ends)):
         for partition, records in batch.items():
             end = open_ends.get(partition, 0)
-            yield from (_message(record) for record in records if record.offset < end)
+            yield from (message_of(record) for record in records if record.offset < end)
         # What lies at the end may be no message for us (a transaction's mark), or be deleted: only positions tell.
         done = [partition for partition, end in open_ends.items() if _position(consumer, partition) >= end]
         for partition in done:
@@ -159,7 +160,7 @@ def _at(
     for batch in _polls(consumer, settings, lambda: bool(left)):
         for record in batch.get(partition, ()):
             if left and record.offset == left[-1]:
-                yield _message(record)
+                yield message_of(record)
             while left and left[-1] <= record.offset:
                 left.pop()
         position = _position(consumer, partition)
@@ -191,15 +192,3 @@ def _polls(
 def _position(consumer: Any, partition: KafkaTopicPartition) -> int:
     known = consumer._subscription.position(partition)  # noqa: SLF001 - the public call asks Kafka, without a limit
     return -1 if known is None else int(known.offset)
-
-
-def _message(record: Any) -> Message:
-    return Message(
-        topic=record.topic,
-        partition=record.partition,
-        offset=record.offset,
-        timestamp_ms=max(0, record.timestamp),
-        key=record.key,
-        value=record.value,
-        headers=tuple((name, value or b"") for name, value in record.headers),
-    )

@@ -13,6 +13,7 @@ from kafka.structs import OffsetAndMetadata
 from consumers.errors import MemberFenced, SourceFailed, SourceUnavailable
 from consumers.kafka_connection import connect, kafka_border
 from consumers.kafka_membership import Membership
+from consumers.kafka_records import message_of
 from consumers.kafka_topics import describe_topic
 from consumers.messages import Message, TopicPartition
 from consumers.settings import SourceSettings, milliseconds
@@ -75,7 +76,7 @@ class KafkaSource:
             if tp in assigned:
                 self.seek(tp, batch[0].offset)
             elif tp in self._owned:
-                messages.extend(_message(record) for record in batch)
+                messages.extend(message_of(record) for record in batch)
         return PolledBatch(
             messages=tuple(messages),
             assigned=tuple(sorted(assigned)),
@@ -250,18 +251,6 @@ class KafkaSource:
             "max_poll_interval_ms": milliseconds(settings.max_poll_interval),
             "request_timeout_ms": max(request_ms, 1000),
         }
-
-
-def _message(record: Any) -> Message:
-    return Message(
-        topic=record.topic,
-        partition=record.partition,
-        offset=record.offset,
-        timestamp_ms=max(0, record.timestamp),
-        key=record.key,
-        value=record.value,
-        headers=tuple((name, value or b"") for name, value in record.headers),
-    )
 
 
 def _ours(tp: KafkaTopicPartition) -> TopicPartition:
