@@ -49,7 +49,9 @@ class MlflowServer:
         command += ["--workers", "1", "--backend-store-uri", self._store]
         command += ["--artifacts-destination", str(self._folder)]
         with self._log.open("ab") as log:
-            self._process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
+            # Its workers for jobs are seven processes that nothing here asks for.
+            environment = os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+            self._process = subprocess.Popen(command, stdout=log, stderr=log, env=environment, start_new_session=True)
         pause = threading.Event()
         for _ in range(round(_START_S / 0.1)):
             if self._answers():
