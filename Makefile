@@ -6,7 +6,7 @@ RESOLVE := uv pip compile --quiet --universal --python-version 3.11 --generate-h
 STAMP := $(VENV)/.installed
 export MLFLOW_DISABLE_TELEMETRY := true
 
-.PHONY: help install demo test test-faults lint format bench dashboards lock clean
+.PHONY: help install demo test test-faults image-test lint format bench dashboards lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -31,6 +31,9 @@ test: install ## Run the tests on real Kafka, MLflow and PostgreSQL
 
 test-faults: install ## Run the fault tests in full (about half an hour); each prints its figures
 	TRACEWATCH_FAULTS=full $(BIN)/python -m pytest tests/faults -s $(PYTEST_ARGS)
+
+image-test: ## Build the image without an engine and try the daemon in it (as root, on Debian)
+	.ci/image-test
 
 lint: install ## Check style, types and the architecture
 	$(BIN)/ruff check .

@@ -10,6 +10,7 @@ from rich.console import Console
 
 from monitor.masking import Mask
 from monitor.printable import printable
+from monitor.versions import __version__
 
 if TYPE_CHECKING:
     from monitor.config import Config
@@ -45,6 +46,22 @@ FailOnRegression = Annotated[bool, typer.Option("--fail-on-regression", help="Ex
 Reasons = Annotated[list[str] | None, typer.Option(metavar="SLUG", help="Only letters with this reason; may repeat.")]
 Since = Annotated[str | None, typer.Option(metavar="TIME", help="From then on: ISO 8601, or 2h for 2 hours ago.")]
 Until = Annotated[str | None, typer.Option(metavar="TIME", help="Before then, written in the same way.")]
+
+
+def _show_version(wanted: bool) -> None:  # noqa: FBT001 - typer calls it
+    if wanted:
+        sys.stdout.write(f"tracewatch {__version__}\n")
+        raise typer.Exit
+
+
+@app.callback()
+def _of_every_command(
+    *,
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_show_version, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    pass
 
 
 def load(paths: list[Path]) -> "Config":

@@ -1,5 +1,6 @@
 """The command line as a process of its own."""
 
+import importlib.metadata
 import json
 import os
 import subprocess
@@ -28,6 +29,12 @@ def tracewatch(tmp_path):
         )
 
     return run
+
+
+def test_the_version_is_that_of_the_distribution(tracewatch):
+    """For bug reports and images."""
+    done = tracewatch("--version")
+    assert (done.returncode, done.stdout) == (0, f"tracewatch {importlib.metadata.version('tracewatch')}\n")
 
 
 def test_help_lists_every_command_and_imports_nothing_heavy(tracewatch):
