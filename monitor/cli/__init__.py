@@ -5,7 +5,7 @@ import sys
 from typing import NoReturn
 
 from consumers.errors import ConsumersError, SourceUnavailable
-from monitor.cli import basics, comparing, knowing, stream  # noqa: F401 - they register their commands
+from monitor.cli import basics, comparing, demonstrating, knowing, stream  # noqa: F401 - they register their commands
 from monitor.cli.application import UNREACHABLE, WRONG, app, complain
 from monitor.errors import MonitorError, ServiceUnavailable
 from monitor.evaluation.errors import CandidateUnavailable, EvaluatorFailed

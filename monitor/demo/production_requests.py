@@ -1,7 +1,8 @@
-"""What users ask of the e-mail application: seven requests of an ordinary day, and the traffic after a bad release."""
+"""What users ask of the e-mail application: seven requests of an ordinary day, traffic without end, and a burst."""
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import count, islice, product
@@ -58,3 +59,13 @@ def burst(requests: int) -> Iterator[Request]:
         for customer, errand in product(CUSTOMERS, _ERRANDS)
     )
     return islice(endless, requests)
+
+
+def varied(seed: int) -> Iterator[Request]:
+    """Requests without end, no two alike even of two seeds; one seed always gives the same."""
+    kinds = (*PRODUCTION_REQUESTS, *burst(len(CUSTOMERS) * len(_ERRANDS)))
+    chance = random.Random(seed)  # noqa: S311 - traffic, no secret
+    for number in count(1):
+        kind = chance.choice(kinds)
+        errand = kind.user_instructions.partition(" (")[0].removesuffix(".")
+        yield Request(customer_name=kind.customer_name, user_instructions=f"{errand} (campaign {seed}-{number}).")
