@@ -188,7 +188,9 @@ def test_a_regressed_candidate_fires_at_once_and_a_better_one_resolves_it(ledger
     finish(ledger, "first", "regressed", BEGAN_MS)
     alerting(ledger).look(token, BEGAN_MS)
     [alert] = alerts(ledger, "candidate_regression")
-    assert (alert.state, alert.segment, alert.details["pass_to_fail"]) == ("firing", "version=v2", ["tr-9"])
+    assert (alert.state, alert.segment) == ("firing", "version=v2")
+    assert alert.details["examples"] == [{"trace_id": "tr-9", "rationale": "too long", "good": {"trace_id": "tr-1"}}]
+    assert (alert.details["difference_lower"], alert.details["difference_upper"]) == (-0.6, -0.2)
     finish(ledger, "second", "inconclusive", BEGAN_MS + 1000)
     alerting(ledger).look(token, BEGAN_MS + 1000)
     assert states(ledger, "candidate_regression") == [("version=v2", "resolved")]
@@ -217,8 +219,14 @@ def finish(ledger: Ledger, name: str, decided: str, at_ms: int) -> None:
     ledger.evaluations.begin(EvaluationRow(id=name, dataset="rows", digest="d", rows=[], started_at_ms=at_ms))
     metric = {"scorer": "safety", "baseline": 0.9, "candidate": 0.5, "difference": -0.4, "verdict": decided}
     comparison = {
-        "metrics": [{**metric, "p_adjusted": 0.01, "n_paired": 40}],
+        "metrics": [{**metric, "ci_low": -0.6, "ci_high": -0.2, "p_adjusted": 0.01, "n_paired": 40}],
         "candidate": {"run_id": "run"},
-        "pass_to_fail": [{"scorer": "safety", "candidate": {"trace_id": "tr-9"}}],
+        "pass_to_fail": [
+            {
+                "scorer": "safety",
+                "baseline": {"trace_id": "tr-1", "outputs": "short", "rationale": "good"},
+                "candidate": {"trace_id": "tr-9", "outputs": "long", "rationale": "too long"},
+            }
+        ],
     }
     ledger.evaluations.finish(name, {}, {"v2": comparison}, finished_at_ms=at_ms)
