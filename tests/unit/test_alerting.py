@@ -1,6 +1,7 @@
 """From what the ledger holds to its alert table."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -104,6 +105,34 @@ def test_the_proof_says_what_a_person_needs(ledger: Ledger, token: LeaseToken) -
     assert {each["good"]["trace_id"] for each in proof["examples"]} <= {f"tr-{number:06d}" for number in range(60)}
     # The version that is good has no alert.
     assert states(ledger) == [("all", "firing"), ("app_version=v2", "firing")]
+
+
+def serve(ledger: Ledger, version: str, label: str, minutes: range) -> None:
+    """A verdict a minute on a version."""
+    for number in minutes:
+        row = verdict(number, label, BEGAN_MS + number * MINUTE_MS, app_version=version)
+        ledger.intake.claim(trace(trace_id=row.trace_id, offset=number, event_time_ms=row.event_time_ms), [])
+        ledger.intake.record(replace(row, segments={"app_version": version}))
+
+
+def test_the_alert_of_a_release_that_was_rolled_back_ends_when_all_is_well(ledger: Ledger, token: LeaseToken) -> None:
+    """No verdict will say that the release is well. It ends with `all`, not on silence; the release back is a page."""
+    closer, looker = closing(ledger, max_age=9 * DAY), alerting(ledger)
+
+    def look(minute: int) -> list[tuple[str, str]]:
+        closer.close(token, BEGAN_MS + minute * MINUTE_MS)
+        looker.look(token, BEGAN_MS + minute * MINUTE_MS)
+        return sorted(states(ledger))
+
+    serve(ledger, "v2", "fail", range(120))
+    assert look(123) == [("all", "firing"), ("app_version=v2", "firing")]
+    assert look(600) == [("all", "firing"), ("app_version=v2", "firing")], "the stream rests"
+    serve(ledger, "v1", "pass", range(600, 610))
+    assert look(613) == [("all", "firing"), ("app_version=v2", "firing")], "all is not well yet"
+    serve(ledger, "v1", "pass", range(610, 1000))
+    assert look(1003) == [("all", "resolved"), ("app_version=v2", "resolved")]
+    serve(ledger, "v2", "fail", range(1000, 1001))
+    assert look(1004) == [("all", "resolved"), ("app_version=v2", "firing"), ("app_version=v2", "resolved")]
 
 
 def test_a_proof_stands_when_more_comes(ledger: Ledger, token: LeaseToken) -> None:
