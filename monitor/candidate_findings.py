@@ -11,6 +11,7 @@ from monitor.ledger.rows import AlertRow, ComparisonRow
 CANDIDATE: Final = "candidate_regression"
 
 _EXAMPLES = 3
+_RATIONALE_CHARS = 2_000
 
 
 class CandidateFindings:
@@ -55,11 +56,23 @@ def _finding(row: ComparisonRow, metric: Mapping[str, Any], severity: Severity) 
         bad=metric["verdict"] == "regressed",
         details={
             **{key: metric[key] for key in (*shown, *decided)},
+            "difference_lower": metric["ci_low"],
+            "difference_upper": metric["ci_high"],
             "evaluation": row.evaluation_id,
             "run_id": row.comparison["candidate"]["run_id"],
-            "pass_to_fail": [each["candidate"]["trace_id"] for each in turned[:_EXAMPLES]],
+            "examples": [_example(each) for each in turned[:_EXAMPLES]],
         },
     )
+
+
+def _example(turned: Mapping[str, Any]) -> dict[str, Any]:
+    """A row that the candidate failed, and the baseline's answer to it, which passed."""
+    candidate, baseline = turned["candidate"], turned["baseline"]
+    return {
+        "trace_id": candidate["trace_id"],
+        "rationale": (candidate["rationale"] or "")[:_RATIONALE_CHARS],
+        "good": {"trace_id": baseline["trace_id"]},
+    }
 
 
 def _ended(row: AlertRow) -> Finding:

@@ -1,6 +1,7 @@
 """The daemon's own work, for the alert table: failing scorers, lag, a stale dataset, a late evaluation."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from typing import Final
 
@@ -15,6 +16,8 @@ _HOUR_MS: Final = 3_600_000
 _LAG_IS_KNOWN_MS: Final = 5 * 60_000
 _LAG_HOLD_MS: Final = 10 * 60_000
 _ALL: Final = "all"
+_EXAMPLES: Final = 3
+_ERROR_CHARS: Final = 2_000
 
 
 class WorkFindings:
@@ -45,12 +48,26 @@ class WorkFindings:
             LedgerUnavailable: the ledger does not answer.
         """
         counts = self._ledger.figures.verdict_counts(now_ms - _HOUR_MS)
-        found = failing_findings(counts, self._severities, self._settings, open_rows)
+        found = [
+            self._with_examples(each, open_rows, now_ms)
+            for each in failing_findings(counts, self._severities, self._settings, open_rows)
+        ]
         found.append(lag_finding(self._ledger.positions.all(), self._settings.consumer_lag, now_ms))
         if self._dataset is not None:
             newest_ms = self._ledger.members.newest_ms(self._dataset)
             found.append(stale_finding(self._dataset, newest_ms, self._settings.dataset_stale_after, now_ms))
         return [*found, self._overdue(now_ms)]
+
+    def _with_examples(self, failing: Finding, open_rows: Sequence[AlertRow], now_ms: int) -> Finding:
+        """The finding with the newest traces on which the scorer failed; those of an open alert stand."""
+        if not failing.bad:
+            return failing
+        opened = [row.details for row in open_rows if row.kind == FAILING and row.scorer == failing.scorer]
+        examples = next((each["examples"] for each in opened if each.get("examples")), None) or [
+            {"trace_id": trace_id, "rationale": (error or "")[:_ERROR_CHARS]}
+            for trace_id, error in self._ledger.figures.latest_errors(failing.scorer, now_ms - _HOUR_MS, _EXAMPLES)
+        ]
+        return replace(failing, details={**failing.details, "examples": examples})
 
     def _overdue(self, now_ms: int) -> Finding:
         last = next((row.last_success_ms for row in self._ledger.jobs.all() if row.job == "evaluation"), None)

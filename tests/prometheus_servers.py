@@ -70,6 +70,8 @@ class _Server:
         self.folder = folder
         self.port = free_port()
         self._process: subprocess.Popen[bytes] | None = None
+        # One for all questions: to make a client takes more of a core than the answer.
+        self._http = httpx.Client()
 
     @property
     def address(self) -> str:
@@ -96,6 +98,7 @@ class _Server:
 
     def stop(self) -> None:
         """End it, and wait."""
+        self._http.close()
         process, self._process = self._process, None
         if process is not None:
             process.send_signal(signal.SIGTERM)
@@ -113,7 +116,7 @@ class _Server:
 
     def _ready(self) -> bool:
         try:
-            return httpx.get(f"{self.address}/-/ready").is_success
+            return self._http.get(f"{self.address}/-/ready").is_success
         except httpx.HTTPError:
             return False
 
@@ -141,17 +144,17 @@ class Prometheus(_Server):
 
     def firing(self) -> list[dict[str, Any]]:
         """The alerts that fire."""
-        answer = httpx.get(f"{self.address}/api/v1/alerts").json()
+        answer = self._http.get(f"{self.address}/api/v1/alerts").json()
         return [alert for alert in answer["data"]["alerts"] if alert["state"] == "firing"]
 
     def has_evaluated(self, since: float) -> bool:
         """Whether every group of rules was evaluated after this time, in seconds since the epoch."""
-        groups = httpx.get(f"{self.address}/api/v1/rules").json()["data"]["groups"]
+        groups = self._http.get(f"{self.address}/api/v1/rules").json()["data"]["groups"]
         times = [datetime.fromisoformat(re.sub(r"\.\d+", "", each["lastEvaluation"])) for each in groups]
         return bool(times) and min(times).timestamp() > since
 
     def _result(self, what: str, **parameters: Any) -> list[dict[str, Any]]:
-        answer = httpx.post(f"{self.address}/api/v1/{what}", data=parameters).json()
+        answer = self._http.post(f"{self.address}/api/v1/{what}", data=parameters).json()
         assert answer["status"] == "success", f"{answer.get('error')}: {parameters['query']}"
         found: list[dict[str, Any]] = answer["data"]["result"]
         return found
@@ -172,11 +175,11 @@ class Alertmanager(_Server):
 
     def post(self, alerts: Sequence[dict[str, Any]]) -> None:
         """Hand alerts in, as Prometheus does."""
-        httpx.post(f"{self.address}/api/v2/alerts", json=list(alerts)).raise_for_status()
+        self._http.post(f"{self.address}/api/v2/alerts", json=list(alerts)).raise_for_status()
 
     def alerts(self) -> list[dict[str, Any]]:
         """All alerts that it holds, those held back too: `status.inhibitedBy` says by what."""
-        answer: list[dict[str, Any]] = httpx.get(f"{self.address}/api/v2/alerts").raise_for_status().json()
+        answer: list[dict[str, Any]] = self._http.get(f"{self.address}/api/v2/alerts").raise_for_status().json()
         return answer
 
 

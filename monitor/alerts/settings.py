@@ -68,3 +68,14 @@ class AlertSettings(BaseModel):
     def told(self) -> tuple[ReceiverSettings, ...]:
         """The receivers that are told now: nobody while alerts are only observed."""
         return () if self.mode == "observe" else self.receivers
+
+    @property
+    def pagers(self) -> tuple[str, ...]:
+        """The receivers on whom pages about quality rest: while one of them fails Prometheus's rules tell in its place.
+
+        Those rules tell through Alertmanager. Where the daemon tells one itself it alone counts: a second word there
+        while another receiver fails would be a second page of the same regression.
+        """
+        pagers = [each for each in self.told if each.takes("production_regression", "page")]
+        alertmanagers = [each for each in pagers if each.kind == "alertmanager"]
+        return tuple(each.name for each in alertmanagers or pagers)

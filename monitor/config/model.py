@@ -26,6 +26,8 @@ from scorers.settings import JudgeSettings, ScorerSettings
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$")]
 LabelName = Annotated[str, Field(pattern=r"^[a-zA-Z][a-zA-Z0-9_]{0,62}$")]
 _OWN_LABELS = ("alertname", "app", "kind", "scorer", "segment", "severity")
+# With one of these each replica would tell of an alert of its own.
+_LABELS_OF_REPLICAS = ("instance", "pod")
 
 
 class Config(BaseModel):
@@ -80,6 +82,8 @@ class Config(BaseModel):
     def _labels_are_free(cls, labels: dict[str, str]) -> dict[str, str]:
         if taken := sorted(set(labels) & set(_OWN_LABELS)):
             raise ValueError(f"{', '.join(taken)}: set by tracewatch itself; choose other names")
+        if theirs := sorted(set(labels) & set(_LABELS_OF_REPLICAS)):
+            raise ValueError(f"{', '.join(theirs)}: an alert is of the application, not of one replica")
         return labels
 
     @field_validator("segments")

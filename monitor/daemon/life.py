@@ -212,7 +212,7 @@ class Daemon:
             scorers=frozenset(scorer.name for scorer in suite),
             pots=assembly.spending_of(config, ledger, self._clock).pots,
             receivers=[each.name for each in config.alerts.told],
-            pagers=[each.name for each in config.alerts.told if each.takes("production_regression", "page")],
+            pagers=config.alerts.pagers,
             observes=config.alerts.mode == "observe",
         )
         self._registry.register(GroupMetrics(config.app, reader.read, self._clock))

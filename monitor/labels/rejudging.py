@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Final
+from typing import Any, Final
 
 from mlflow.entities import Trace
 from structlog.typing import FilteringBoundLogger
@@ -24,6 +24,7 @@ from scorers.errors import JudgeUnavailable
 from scorers.suite import ScorerSuite
 
 MOVED: Final = "judge_moved"
+_EXAMPLES: Final = 3
 HELD_BACK: Final = "judge moved, not your app"
 
 
@@ -127,9 +128,12 @@ class MovedFindings:
 def moved_findings(rows: Iterable[FrozenRow], alpha: float) -> list[Finding]:
     """McNemar's mid-p of what the judge said when the rows were frozen against what it says now, scorer by scorer."""
     cells: dict[str, Counter[tuple[str, str]]] = {}
+    turned: dict[str, list[str]] = {}
     for row in rows:
         if row.latest in {"pass", "fail"}:
             cells.setdefault(row.scorer, Counter())[row.frozen, str(row.latest)] += 1
+            if row.latest != row.frozen:
+                turned.setdefault(row.scorer, []).append(row.trace_id)
     found = []
     for scorer, counts in sorted(cells.items()):
         to_fail, to_pass = counts["pass", "fail"], counts["fail", "pass"]
@@ -142,12 +146,13 @@ def moved_findings(rows: Iterable[FrozenRow], alpha: float) -> list[Finding]:
                 pass_to_fail=to_fail,
                 fail_to_pass=to_pass,
                 p_value=p_value,
+                examples=[{"trace_id": trace_id} for trace_id in sorted(turned.get(scorer, ()))[:_EXAMPLES]],
             )
         )
     return found
 
 
-def _finding(scorer: str, *, bad: bool, **details: float) -> Finding:
+def _finding(scorer: str, *, bad: bool, **details: Any) -> Finding:
     return Finding(kind="judge_moved", scorer=scorer, segment="all", severity="page", bad=bad, details=details)
 
 

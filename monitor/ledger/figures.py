@@ -128,6 +128,22 @@ class Figures:
             for (scorer, segment, label), each in sorted(self._sums(since_ms).items())
         ]
 
+    def latest_errors(self, scorer: str, since_ms: int, limit: int) -> list[tuple[str, str | None]]:
+        """The newest traces from `since_ms` on on which a scorer failed, each with the error.
+
+        Raises:
+            LedgerUnavailable: the database does not answer.
+        """
+        row = verdicts.c
+        wanted = (
+            select(row.trace_id, row.error)
+            .where(row.event_time_ms >= since_ms, row.scorer == scorer, row.label == "error")
+            .order_by(row.event_time_ms.desc(), row.trace_id)
+            .limit(limit)
+        )
+        with self.database.read() as connection:
+            return [(each.trace_id, each.error) for each in connection.execute(wanted)]
+
     def _sums(self, since_ms: int) -> defaultdict[tuple[str, str, Label], _Sum]:
         sums: defaultdict[tuple[str, str, Label], _Sum] = defaultdict(_Sum)
         for row in self._grouped(since_ms):

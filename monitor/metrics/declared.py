@@ -248,8 +248,9 @@ _GROUP: Final = (
         "group",
         "delivery_working",
         "",
-        "1 while alerts need nobody else to tell of them: all receivers of pages on quality work, or alerts are only "
-        "observed. 0 while one of them fails, or none is configured.",
+        "1 while alerts need nobody else to tell of them: the Alertmanagers that get pages on quality work, or where "
+        "none gets them all other receivers of such pages; or alerts are only observed. 0 while one of them fails, or "
+        "nobody gets such pages.",
     ),
     _declare(
         "gauge",

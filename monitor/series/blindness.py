@@ -42,6 +42,11 @@ class Sight:
             return f"too few verdicts: {pace.per_day:.1f} a day, and {self.min_verdicts} are needed"
         return None
 
+    def is_out_of_traffic(self, row: SeriesRow, state: SeriesState, overall: SeriesRow) -> bool:
+        """Whether a segment is not used any more: since its last verdict `all` has gone on for ten of its mean gaps."""
+        pace = self.pace(row, state, overall.last_block)
+        return pace.per_day > 0 and overall.last_block - row.last_block > _GAPS * _DAY_MS / pace.per_day
+
     def pace(self, row: SeriesRow, state: SeriesState, now_ms: int) -> "Pace":
         """The pace of the last window and the one before it, as one that has just begun is no measure."""
         sums, length_ms = self._recent(row, state, now_ms)

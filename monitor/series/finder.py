@@ -40,6 +40,7 @@ class SeriesFinder:
             ledger=ledger.series,
             scorers=self._scorers,
             severities=severities,
+            sight=sight,
             warning=warning,
             held_back=held_back,
         )

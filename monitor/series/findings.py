@@ -8,9 +8,9 @@ from monitor.alerts.alert import Finding
 from monitor.alerts.settings import Severity
 from monitor.ledger.rows import AlertRow, SeriesRow
 from monitor.ledger.series import Series
-from monitor.series.blindness import Blindness
+from monitor.series.blindness import Blindness, Sight
 from monitor.series.proof import LOOKED_AT, proof_of
-from monitor.series.watched import Key, WatchedScorer
+from monitor.series.watched import ALL, Key, WatchedScorer
 from monitor.stats.series import SeriesState
 
 REGRESSION: Final = "production_regression"
@@ -41,6 +41,7 @@ class SeriesFindings:
     ledger: Series
     scorers: Mapping[str, WatchedScorer]
     severities: Mapping[str, Severity]
+    sight: Sight
     warning: Words = no_words
     held_back: HeldBack = nothing_held_back
 
@@ -52,15 +53,27 @@ class SeriesFindings:
         """
         current = {key: row for row in rows if self._is_current(row) for key in [(row.scorer, row.segment)]}
         opened = {(row.scorer, row.segment): row for row in open_rows if row.kind == REGRESSION}
+        gone = {key for key, row in current.items() if self._is_gone(row, current.get((row.scorer, ALL)))}
         found = [
             self._finding(key, row, opened.get(key), self.held_back(open_rows, key[0]))
             for key, row in sorted(current.items())
+            if key not in gone
         ]
-        return found + [self._retired(key, opened[key]) for key in sorted(opened.keys() - current.keys())]
+        ended = opened.keys() - (current.keys() - gone)
+        return found + [self._ended(key, opened[key], retired=key not in gone) for key in sorted(ended)]
 
     def _is_current(self, row: SeriesRow) -> bool:
         scorer = self.scorers.get(row.scorer)
         return scorer is not None and scorer.alerting and scorer.version == row.scorer_version
+
+    def _is_gone(self, row: SeriesRow, overall: SeriesRow | None) -> bool:
+        """Whether it is a segment that nobody is served by any more, as a release that was rolled back.
+
+        No verdict will ever say that it is well again, and its alert would outlast that of `all`, which is well.
+        """
+        if overall is None or row.segment == ALL or SeriesState.of_json(overall.state).phase == "regressed":
+            return False
+        return self.sight.is_out_of_traffic(row, SeriesState.of_json(row.state), overall)
 
     def _finding(self, key: Key, row: SeriesRow, opened: AlertRow | None, reason: str | None) -> Finding:
         state = SeriesState.of_json(row.state)
@@ -95,14 +108,14 @@ class SeriesFindings:
         )
         return {**proof, **said}
 
-    def _retired(self, key: Key, opened: AlertRow) -> Finding:
+    def _ended(self, key: Key, opened: AlertRow, *, retired: bool) -> Finding:
         return Finding(
             kind="production_regression",
             scorer=key[0],
             segment=key[1],
             severity=self.severities.get(key[0], "none"),
             bad=False,
-            details={**opened.details, "retired": True},
+            details={**opened.details, "retired" if retired else "out_of_traffic": True},
         )
 
 

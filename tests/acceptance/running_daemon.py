@@ -24,14 +24,16 @@ class RunningDaemon:
 
     address: str
     thread: threading.Thread
+    # One for all questions: to make a client takes more of a core than a daemon's answer.
+    http: httpx.Client
 
     def metrics(self) -> str:
         """The text of `/metrics`."""
-        return httpx.get(f"{self.address}/metrics").text
+        return self.http.get(f"{self.address}/metrics").text
 
     def readiness(self) -> tuple[int, Mapping[str, Any]]:
         """Status code and body of `/readyz`."""
-        answer = httpx.get(f"{self.address}/readyz")
+        answer = self.http.get(f"{self.address}/readyz")
         return answer.status_code, answer.json()
 
     def eventually(self, condition: Callable[[], object], what: str, *, patience_s: float = _PATIENCE_S) -> None:
@@ -90,7 +92,8 @@ def _running(config: Config, clock: Clock | None) -> Iterator[RunningDaemon]:
     started.wait()
     try:
         if not errors:
-            yield RunningDaemon(address=addresses[0], thread=thread)
+            with httpx.Client() as http:
+                yield RunningDaemon(address=addresses[0], thread=thread, http=http)
     finally:
         stop.set()
         thread.join(timeout=_PATIENCE_S)

@@ -89,3 +89,19 @@ def test_names_of_receivers_differ():
     """They are labels and keys of rows."""
     with pytest.raises(ValidationError, match="given twice: ops"):
         AlertSettings(receivers=(receiver(), receiver()))
+
+
+@pytest.mark.parametrize(
+    ("receivers", "pagers"),
+    [
+        ([], ()),
+        ([receiver(name="chat"), receiver(name="desk")], ("chat", "desk")),
+        ([receiver(name="chat"), receiver(name="am", kind="alertmanager")], ("am",)),
+        ([receiver(name="chat"), receiver(name="am", kind="alertmanager", severities=["ticket"])], ("chat",)),
+        ([receiver(name="chat", about=["health"])], ()),
+    ],
+)
+def test_prometheus_tells_in_the_place_of_those_whom_pages_rest_on(receivers, pagers):
+    """Beside an Alertmanager nobody else counts: a second word at the same Alertmanager would be a second page."""
+    assert AlertSettings(receivers=tuple(receivers)).pagers == pagers
+    assert AlertSettings(receivers=tuple(receivers), mode="observe").pagers == ()

@@ -1,6 +1,7 @@
 """From what the ledger holds to its alert table."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -106,6 +107,34 @@ def test_the_proof_says_what_a_person_needs(ledger: Ledger, token: LeaseToken) -
     assert states(ledger) == [("all", "firing"), ("app_version=v2", "firing")]
 
 
+def serve(ledger: Ledger, version: str, label: str, minutes: range) -> None:
+    """A verdict a minute on a version."""
+    for number in minutes:
+        row = verdict(number, label, BEGAN_MS + number * MINUTE_MS, app_version=version)
+        ledger.intake.claim(trace(trace_id=row.trace_id, offset=number, event_time_ms=row.event_time_ms), [])
+        ledger.intake.record(replace(row, segments={"app_version": version}))
+
+
+def test_the_alert_of_a_release_that_was_rolled_back_ends_when_all_is_well(ledger: Ledger, token: LeaseToken) -> None:
+    """No verdict will say that the release is well. It ends with `all`, not on silence; the release back is a page."""
+    closer, looker = closing(ledger, max_age=9 * DAY), alerting(ledger)
+
+    def look(minute: int) -> list[tuple[str, str]]:
+        closer.close(token, BEGAN_MS + minute * MINUTE_MS)
+        looker.look(token, BEGAN_MS + minute * MINUTE_MS)
+        return sorted(states(ledger))
+
+    serve(ledger, "v2", "fail", range(120))
+    assert look(123) == [("all", "firing"), ("app_version=v2", "firing")]
+    assert look(600) == [("all", "firing"), ("app_version=v2", "firing")], "the stream rests"
+    serve(ledger, "v1", "pass", range(600, 610))
+    assert look(613) == [("all", "firing"), ("app_version=v2", "firing")], "all is not well yet"
+    serve(ledger, "v1", "pass", range(610, 1000))
+    assert look(1003) == [("all", "resolved"), ("app_version=v2", "resolved")]
+    serve(ledger, "v2", "fail", range(1000, 1001))
+    assert look(1004) == [("all", "resolved"), ("app_version=v2", "firing"), ("app_version=v2", "resolved")]
+
+
 def test_a_proof_stands_when_more_comes(ledger: Ledger, token: LeaseToken) -> None:
     """How it began does not change while it goes on."""
     fill(ledger, "f" * 60)
@@ -188,7 +217,9 @@ def test_a_regressed_candidate_fires_at_once_and_a_better_one_resolves_it(ledger
     finish(ledger, "first", "regressed", BEGAN_MS)
     alerting(ledger).look(token, BEGAN_MS)
     [alert] = alerts(ledger, "candidate_regression")
-    assert (alert.state, alert.segment, alert.details["pass_to_fail"]) == ("firing", "version=v2", ["tr-9"])
+    assert (alert.state, alert.segment) == ("firing", "version=v2")
+    assert alert.details["examples"] == [{"trace_id": "tr-9", "rationale": "too long", "good": {"trace_id": "tr-1"}}]
+    assert (alert.details["difference_lower"], alert.details["difference_upper"]) == (-0.6, -0.2)
     finish(ledger, "second", "inconclusive", BEGAN_MS + 1000)
     alerting(ledger).look(token, BEGAN_MS + 1000)
     assert states(ledger, "candidate_regression") == [("version=v2", "resolved")]
@@ -217,8 +248,14 @@ def finish(ledger: Ledger, name: str, decided: str, at_ms: int) -> None:
     ledger.evaluations.begin(EvaluationRow(id=name, dataset="rows", digest="d", rows=[], started_at_ms=at_ms))
     metric = {"scorer": "safety", "baseline": 0.9, "candidate": 0.5, "difference": -0.4, "verdict": decided}
     comparison = {
-        "metrics": [{**metric, "p_adjusted": 0.01, "n_paired": 40}],
+        "metrics": [{**metric, "ci_low": -0.6, "ci_high": -0.2, "p_adjusted": 0.01, "n_paired": 40}],
         "candidate": {"run_id": "run"},
-        "pass_to_fail": [{"scorer": "safety", "candidate": {"trace_id": "tr-9"}}],
+        "pass_to_fail": [
+            {
+                "scorer": "safety",
+                "baseline": {"trace_id": "tr-1", "outputs": "short", "rationale": "good"},
+                "candidate": {"trace_id": "tr-9", "outputs": "long", "rationale": "too long"},
+            }
+        ],
     }
     ledger.evaluations.finish(name, {}, {"v2": comparison}, finished_at_ms=at_ms)

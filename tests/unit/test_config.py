@@ -109,6 +109,7 @@ def test_an_unset_variable_is_named_with_its_line(load):
         ("max_age: 1h", "max_age: soon", ("alerts.max_age: 'soon'", "15m")),
         ("http: {", "app: again\nhttp: {", ("app: is given twice", "line 1")),
         ("labels: {team", "labels: {scorer", ("labels", "set by tracewatch itself")),
+        ("labels: {team", "labels: {pod", ("labels", "not of one replica")),
     ],
 )
 def test_a_mistake_is_told_with_place_key_value_and_what_is_allowed(load, old, new, said):

@@ -1,5 +1,6 @@
 """The daemon's own work, as its alert table sees it."""
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -9,7 +10,8 @@ from monitor.alerts.settings import AlertSettings
 from monitor.ledger import open_ledger
 from monitor.ledger.rows import PositionRow, VerdictCount
 from monitor.work_findings import WorkFindings, failing_findings, lag_finding, stale_finding
-from tests.contracts.ledger.ledger_rows import alert, member
+from tests.contracts.ledger.ledger_rows import alert, member, trace
+from tests.unit.series.closing_stage import verdict
 
 NOW_MS = 1_790_000_000_000
 HOUR = timedelta(hours=1)
@@ -35,6 +37,27 @@ def test_a_failing_scorer_that_falls_silent_is_no_longer_failing() -> None:
     """It is unknown then, which is told by another alert."""
     [found] = failing_findings([], {"safety": "page"}, SETTINGS, [alert(kind="scorer_failing", scorer="safety")])
     assert (found.scorer, found.bad) == ("safety", False)
+
+
+def test_a_failing_scorers_alert_shows_the_traces_on_which_it_failed_last() -> None:
+    """The runbook begins with one of them; what an open alert has shown stands."""
+    ledger = open_ledger("sqlite://")
+    for number, label in enumerate("eeeepeeeeeee"):
+        error = {"label": "error", "value": None, "error": f"no answer {number}"} if label == "e" else {"label": "pass"}
+        row = verdict(number, "pass", NOW_MS - 60_000 + number)
+        ledger.intake.claim(trace(trace_id=row.trace_id, offset=number, event_time_ms=row.event_time_ms), [])
+        ledger.intake.record(replace(row, **error))
+    work = WorkFindings(ledger, {"safety": "ticket"}, SETTINGS, None, lambda _job, _last_s: None)
+    [found] = [each for each in work.look([], NOW_MS) if each.kind == "scorer_failing"]
+    assert found.bad
+    assert found.details["examples"] == [
+        {"trace_id": f"tr-{number:06d}", "rationale": f"no answer {number}"} for number in (11, 10, 9)
+    ]
+    shown = [{"trace_id": "tr-1", "rationale": "as it began"}]
+    opened = alert(kind="scorer_failing", scorer="safety", details={"examples": shown})
+    [again] = [each for each in work.look([opened], NOW_MS) if each.kind == "scorer_failing"]
+    assert again.details["examples"] == shown
+    ledger.close()
 
 
 def position(lag: int | None, seen_ms: int | None = NOW_MS) -> PositionRow:

@@ -141,12 +141,17 @@ def test_a_candidate_s_alert_leads_to_its_run_and_to_the_rows_that_turned():
         "verdict": "regressed",
         "evaluation": "e-1",
         "run_id": "abc",
-        "pass_to_fail": ["tr-1", "tr-2"],
+        "difference_lower": -0.6,
+        "difference_upper": -0.2,
+        "examples": [{"trace_id": "tr-1", "rationale": "too long", "good": {"trace_id": "tr-9"}}, {"trace_id": "tr-2"}],
     }
     message = told("links", kind="candidate_regression", segment="version=v2", details=details)
     assert message.summary == "shop: a candidate has regressed on safety (version=v2)"
     assert message.links["run"] == "https://mlflow.example/base/#/experiments/7/runs/abc"
     assert [each.trace_id for each in message.examples] == ["tr-1", "tr-2"]
+    assert message.examples[0].good is not None
+    assert message.examples[0].good.trace_id == "tr-9"
+    assert "difference lower: -0.6" in message.text
     assert "p-value (adjusted): 0.0123" in message.text
     assert "paired rows: 40" in message.text
     assert message.labels["alertname"] == "TracewatchCandidateRegression"

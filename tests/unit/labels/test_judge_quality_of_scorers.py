@@ -182,6 +182,8 @@ def test_a_judge_has_moved_when_what_it_says_of_the_frozen_set_differs_by_more_t
     rows = [frozen(number, "pass", "fail" if number < moved else "pass") for number in range(20)]
     [found] = moved_findings([*rows, frozen(99, "pass", None), frozen(98, "pass", "error")], 0.01)
     assert (found.kind, found.bad, found.details["rows"]) == ("judge_moved", bad, 20)
+    turned = [row.trace_id for row in rows if row.latest == "fail"]
+    assert found.details["examples"] == [{"trace_id": trace_id} for trace_id in turned[:3]]
 
 
 def test_regressions_are_held_back_while_the_alert_of_a_moved_judge_stands() -> None:
