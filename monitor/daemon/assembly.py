@@ -252,6 +252,11 @@ def recorded_series_of(config: Config, ledger: Ledger, now_ms: int) -> list[Seri
     return SeriesViews(ledger=ledger.series, scorers=scorers, sight=sight_of(config)).read(now_ms)
 
 
+def is_budgeted(config: Config, *, judges: bool) -> bool:
+    """Whether the judge budget may scale a scorer's rates."""
+    return judges and config.sampling.judge_calls_per_hour is not None
+
+
 def may_judge(settings: ScorerSettings) -> bool:
     """Whether a scorer is a judge, as far as can be told before it is built: of a registered one it cannot."""
     return settings.use is None or (settings.use not in heuristics.__all__ and ":" not in settings.use)
@@ -281,7 +286,7 @@ def quality_of(config: Config, ledger: Ledger, versions: Mapping[str, str]) -> J
 
 def _watched(config: Config, settings: ScorerSettings, version: str, *, judges: bool) -> WatchedScorer:
     policy = _policy(config, settings)
-    budgeted = judges and config.sampling.judge_calls_per_hour is not None
+    budgeted = is_budgeted(config, judges=judges)
     return WatchedScorer(
         name=settings.name,
         version=version,
