@@ -6,6 +6,7 @@ from datetime import timedelta
 
 from monitor.clock import Clock
 from monitor.debt import Debt, debt_of
+from monitor.labels.standing import JudgeStanding
 from monitor.ledger.ledger import Ledger
 from monitor.ledger.migrate import ALIVE_FOR_MS
 from monitor.ledger.rows import (
@@ -35,6 +36,7 @@ class Overview:
         pots: of the day's spend, those that have a limit.
         pass_rates: of the window, by scorer and segment.
         series: those that have a test, as that sees them.
+        judges: how each stands with people and with itself.
         open_alerts: pending and firing, the oldest first.
         dataset_rows: of the configured dataset; None where none is configured.
         jobs: how each last went.
@@ -55,9 +57,10 @@ class Overview:
     replicas: Sequence[ReplicaRow]
     comparisons: Sequence[ComparisonRow]
     series: Sequence[SeriesView] = ()
+    judges: Sequence[JudgeStanding] = ()
 
 
-def _none(_now_ms: int) -> Iterable[SeriesView]:
+def _none(_now_ms: int) -> tuple[()]:
     return ()
 
 
@@ -66,7 +69,7 @@ class OverviewReader:
     """Reads it.
 
     `window` is the stretch of event time behind the pass rates, `dataset` the configured one's name; `series` gives
-    every series that has a test as it is at a time in ms.
+    every series that has a test as it is at a time in ms, `judges` how each judge stands then.
     """
 
     ledger: Ledger
@@ -76,6 +79,7 @@ class OverviewReader:
     scorers: Collection[str]
     pots: Callable[[], Iterable[Pot]]
     series: Callable[[int], Iterable[SeriesView]] = _none
+    judges: Callable[[int], Iterable[JudgeStanding]] = _none
 
     def read(self) -> Overview:
         """What is known now.
@@ -98,4 +102,5 @@ class OverviewReader:
             replicas=ledger.replicas.seen_since(now_ms - ALIVE_FOR_MS),
             comparisons=ledger.evaluations.comparisons(),
             series=list(self.series(now_ms)),
+            judges=list(self.judges(now_ms)),
         )

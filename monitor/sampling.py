@@ -133,9 +133,17 @@ def smallest_probability(settings: SamplingSettings, own_rate: float | None, *, 
 
     `budgeted` says whether the judge budget may scale its rates.
     """
-    rates = [rule.rate for rule in settings.rules] + [unruled_rate(settings, own_rate)[0]]
-    scaled = [min(rate, settings.min_rate) if budgeted else rate for rate in rates if rate > 0]
-    return min(scaled, default=0.0)
+    return smallest_rate(settings, own_rate, budgeted=budgeted)[0]
+
+
+def smallest_rate(settings: SamplingSettings, own_rate: float | None, *, budgeted: bool) -> tuple[float, str]:
+    """The same with the key that sets it: of `sampling`, or `rate` for the subject's own."""
+    rates = [(rule.rate, f"sampling.rules[{number}].rate") for number, rule in enumerate(settings.rules)]
+    rates.append((unruled_rate(settings, own_rate)[0], "sampling.rate" if own_rate is None else "rate"))
+    if budgeted:
+        # Of equal ones the rate itself is named: to raise the floor alone would change nothing.
+        rates.append((min([settings.min_rate, *(rate for rate, _ in rates if rate > 0)]), "sampling.min_rate"))
+    return min(((rate, key) for rate, key in rates if rate > 0), key=lambda each: each[0], default=(0.0, "rate"))
 
 
 def decide(trace_id: str, rate: float, reason: str, *, min_rate: float, factor: float = 1.0) -> SamplingDecision:

@@ -49,11 +49,15 @@ def run(config: ConfigFiles) -> None:
 def check(config: ConfigFiles) -> None:
     """Validate the configuration, try every connection, and print the most judge calls a month. Exit 1 if one fails.
 
+    Warns of scorers whose tests are slow because of their sampling.
+
     Example: `tracewatch check -c tracewatch.yaml`
     """
     loaded = load(config)
+    from monitor.clock import SystemClock  # noqa: PLC0415
     from monitor.commands.checks import run_checks  # noqa: PLC0415
     from monitor.commands.judge_calls import judge_calls_a_month  # noqa: PLC0415
+    from monitor.commands.slow_tests import slow_tests  # noqa: PLC0415
 
     console = Console(soft_wrap=True, highlight=False)
     failed = judges = 0
@@ -64,6 +68,9 @@ def check(config: ConfigFiles) -> None:
         sign = "[green]ok    [/green]" if result.passed else "[red]FAILED[/red]"
         console.print(sign, end=" ")
         console.print(printable(MASK(f"{result.name}: {result.words}")), markup=False)
+    for line in slow_tests(loaded, SystemClock()):
+        console.print("[yellow]warning[/yellow]", end=" ")
+        console.print(printable(MASK(line)), markup=False)
     for line in judge_calls_a_month(loaded, judges):
         console.print(f"worst case, {line}", markup=False)
     if failed:

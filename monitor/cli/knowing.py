@@ -11,19 +11,22 @@ from monitor.printable import Printable
 
 
 @app.command()
-def status(config: ConfigFiles) -> None:
-    """Show what the daemon knows: positions, accounting, pass rates, alerts, dataset, jobs and comparisons.
+def status(config: ConfigFiles, *, as_json: AsJson = False) -> None:
+    """Show what the daemon knows: positions, accounting, pass rates, judges, alerts, dataset, jobs and comparisons.
 
     Example: `tracewatch status -c tracewatch.yaml`
     """
     loaded = load(config)
     from monitor.clock import SystemClock  # noqa: PLC0415
-    from monitor.commands.status import status_tables  # noqa: PLC0415
+    from monitor.commands.status import status_json, status_tables  # noqa: PLC0415
     from monitor.ledger import open_configured  # noqa: PLC0415 - sqlalchemy takes a while to import
 
     ledger = open_configured(loaded.ledger)
     try:
-        Console().print(*map(Printable, status_tables(loaded, ledger, SystemClock())), sep="\n")
+        if as_json:
+            typer.echo(json.dumps(status_json(loaded, ledger, SystemClock())))
+        else:
+            Console().print(*map(Printable, status_tables(loaded, ledger, SystemClock())), sep="\n")
     finally:
         ledger.close()
 

@@ -1,8 +1,10 @@
 """What the daemon knows, as tables, read from the ledger alone."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from rich.console import Group, RenderableType
 from rich.text import Text
@@ -10,14 +12,15 @@ from rich.text import Text
 from monitor.clock import Clock
 from monitor.commands.tables import plain_table
 from monitor.config import Config
-from monitor.daemon.assembly import quality_of, recorded_scorers_of, recorded_series_of
+from monitor.daemon.assembly import recorded_judges_of, recorded_series_of
 from monitor.evaluation.table import comparison_table
-from monitor.labels.quality import alike
+from monitor.labels.standing import FrozenSet, JudgeStanding, ShadowAgreement
 from monitor.ledger import Accounted, AlertRow, JobRow, Ledger, PositionRow, ReplicaRow
 from monitor.overview import Overview, OverviewReader
 from monitor.spending import Spending
 
 _ALERTS_SHOWN = 10
+_OWN_WORDS = ("warning", "held_back")
 
 
 def status_tables(config: Config, ledger: Ledger, clock: Clock) -> Iterator[RenderableType]:
@@ -31,9 +34,10 @@ def status_tables(config: Config, ledger: Ledger, clock: Clock) -> Iterator[Rend
     yield _accounting(known.accounted)
     yield _debt(known)
     yield _spend(known)
-    yield _series(config, ledger, clock)
-    yield _labels(config, ledger, clock)
-    yield from _shadows(config, ledger, clock)
+    yield _series(config, known)
+    yield _labels(config, ledger, known)
+    yield _frozen(known.judges)
+    yield from (_shadow(each) for judge in known.judges for each in judge.shadows)
     yield _alerts(ledger.alerts.history(_ALERTS_SHOWN))
     yield _receivers(config, ledger, clock)
     if config.dataset is not None:
@@ -48,6 +52,49 @@ def status_tables(config: Config, ledger: Ledger, clock: Clock) -> Iterator[Rend
         yield comparison_table(row.comparison)
 
 
+def status_json(config: Config, ledger: Ledger, clock: Clock) -> dict[str, Any]:
+    """The same as one object. Of alerts it has no text of a trace or of a judge, only the daemon's own words.
+
+    Raises:
+        LedgerUnavailable: the ledger does not answer.
+    """
+    known = _reader(config, ledger, clock).read()
+    receivers = ledger.deliveries.states([each.name for each in config.alerts.told], known.at_ms)
+    dataset = config.dataset
+    return {
+        "app": config.app,
+        "at_ms": known.at_ms,
+        "positions": _dicts(known.positions),
+        "accounted": _dicts(known.accounted),
+        "mismatches": _dicts(known.mismatches),
+        "debt": asdict(known.debt),
+        "spend": [{**asdict(pot), "share": pot.share} for pot in known.pots],
+        "series": _dicts(known.series),
+        "labels": _dicts(ledger.labels.counts(_labelled_since(config, known))),
+        "judges": _dicts(known.judges),
+        "alerts": [_alert_json(each) for each in ledger.alerts.history(_ALERTS_SHOWN)],
+        "receivers": [{"name": name, **asdict(state)} for name, state in receivers.items()],
+        "dataset": None if dataset is None else {"name": dataset.name, "rows": known.dataset_rows},
+        "jobs": _dicts(known.jobs),
+        "replicas": _dicts(known.replicas),
+        "comparisons": _dicts(known.comparisons),
+    }
+
+
+def _dicts(values: Iterable[Any]) -> list[dict[str, Any]]:
+    return [asdict(each) for each in values]
+
+
+def _alert_json(alert: AlertRow) -> dict[str, Any]:
+    shown = ("id", "kind", "scorer", "segment", "state", "severity", "since_ms", "fired_ms", "resolved_ms")
+    words = {name: alert.details.get(name) for name in _OWN_WORDS}
+    return {name: getattr(alert, name) for name in shown} | words
+
+
+def _labelled_since(config: Config, known: Overview) -> int:
+    return known.at_ms - config.labelling.window // timedelta(milliseconds=1)
+
+
 def _reader(config: Config, ledger: Ledger, clock: Clock) -> OverviewReader:
     spending = Spending(ledger.spend, config.spend, {}, clock, attempts=1, evaluates=config.evaluates)
     return OverviewReader(
@@ -57,6 +104,8 @@ def _reader(config: Config, ledger: Ledger, clock: Clock) -> OverviewReader:
         dataset=None if config.dataset is None else config.dataset.name,
         scorers=frozenset(scorer.name for scorer in config.scorers),
         pots=spending.pots,
+        series=lambda now_ms: recorded_series_of(config, ledger, now_ms),
+        judges=lambda now_ms: recorded_judges_of(config, ledger).read(now_ms),
     )
 
 
@@ -101,8 +150,7 @@ def _accounting(accounted: Iterable[Accounted]) -> RenderableType:
     return plain_table("Events accounted for", ("scorer", *(each.replace("_", " ") for each in outcomes), "sum"), rows)
 
 
-def _series(config: Config, ledger: Ledger, clock: Clock) -> RenderableType:
-    views = recorded_series_of(config, ledger, clock.now_ms())
+def _series(config: Config, known: Overview) -> RenderableType:
     rows = [
         (
             each.scorer,
@@ -114,23 +162,22 @@ def _series(config: Config, ledger: Ledger, clock: Clock) -> RenderableType:
             _rate(each.detectable_drop),
             f"{each.verdicts:,}",
         )
-        for each in views
+        for each in known.series
     ]
     columns = ("scorer", "segment", "state", "rate", "interval", "held to", "notices", "verdicts")
     title = f"Series: pass rates of {config.statistics.window / timedelta(hours=1):g} h, and the drop noticed in a day"
-    reasons = [f"  {each.scorer} in {each.segment}: {each.reason}\n" for each in views if each.reason is not None]
+    reasons = [
+        f"  {each.scorer} in {each.segment}: {each.reason}\n" for each in known.series if each.reason is not None
+    ]
     return Group(plain_table(title, columns, rows), Text("".join(reasons), style="dim"))
 
 
-def _labels(config: Config, ledger: Ledger, clock: Clock) -> RenderableType:
+def _labels(config: Config, ledger: Ledger, known: Overview) -> RenderableType:
     """What people said: those who were asked, of traces drawn at random, and all the others, who are only listed."""
-    now_ms, settings = clock.now_ms(), config.labelling
-    since_ms = now_ms - settings.window // timedelta(milliseconds=1)
-    versions = {name: each.version for name, each in recorded_scorers_of(config, ledger).items()}
-    quality = {each.scorer: each for each in quality_of(config, ledger, versions).read(now_ms)}
+    judges = {each.scorer: each for each in known.judges}
     rows = []
-    for count in ledger.labels.counts(since_ms):
-        found = quality.get(count.scorer) if count.drawn else None
+    for count in ledger.labels.counts(_labelled_since(config, known)):
+        found = judges.get(count.scorer) if count.drawn else None
         agreement = None if found is None else found.agreement
         corrected = None if found is None else found.corrected
         rows.append(
@@ -139,40 +186,65 @@ def _labels(config: Config, ledger: Ledger, clock: Clock) -> RenderableType:
                 "drawn" if count.drawn else "volunteered",
                 f"{count.passed:,}",
                 f"{count.failed:,}",
-                "" if agreement is None else f"{agreement.share:.0%}",
+                "" if agreement is None else f"{agreement.share:.0%} ({agreement.lower:.0%}-{agreement.upper:.0%})",
                 "" if corrected is None else f"{corrected.rate:.3f} ({corrected.lower:.3f}-{corrected.upper:.3f})",
             )
         )
     columns = ("scorer", "traces", "pass", "fail", "agreement", "corrected pass rate")
-    return plain_table(f"Labels of {settings.window / timedelta(days=1):g} days", columns, rows)
+    title = f"Labels of {config.labelling.window / timedelta(days=1):g} days"
+    warnings = [f"  {each.scorer}: {each.warning}\n" for each in known.judges if each.warning is not None]
+    return Group(plain_table(title, columns, rows), Text("".join(warnings), style="dim"))
 
 
-def _shadows(config: Config, ledger: Ledger, clock: Clock) -> Iterator[RenderableType]:
-    since_ms = clock.now_ms() - config.statistics.window // timedelta(milliseconds=1)
-    for each in config.scorers:
-        if each.shadow_of is None:
-            continue
-        found = alike(ledger.figures.judged_alike(each.name, each.shadow_of, since_ms))
-        if found is None:
-            yield Text(f"Shadow {each.name} and {each.shadow_of}: no trace that both have judged\n", style="dim")
-        else:
-            kappa = "" if found.kappa is None else f", kappa {found.kappa:.2f}"
-            yield Text(
-                f"Shadow {each.name} and {each.shadow_of} agree on {found.share:.0%} "
-                f"({found.lower:.0%}-{found.upper:.0%}) of {found.n:,} traces{kappa}\n"
-            )
+def _frozen(judges: Sequence[JudgeStanding]) -> RenderableType:
+    rows = [
+        (
+            each.scorer,
+            f"{each.frozen.rows:,}",
+            _time(each.frozen.judged_ms),
+            f"{each.frozen.changed:,}",
+            _movement(each.frozen),
+        )
+        for each in judges
+        if each.frozen.rows
+    ]
+    columns = ("scorer", "rows", "last judged (UTC)", "now judged otherwise", "judge")
+    return plain_table("Frozen sets, judged again on a schedule", columns, rows)
+
+
+def _movement(frozen: FrozenSet) -> str:
+    return "not judged again yet" if frozen.moved is None else "has moved" if frozen.moved else "as it was"
+
+
+def _shadow(shadow: ShadowAgreement) -> RenderableType:
+    found = shadow.agreement
+    if found is None:
+        return Text(f"Shadow {shadow.scorer} and {shadow.beside}: no trace that both have judged\n", style="dim")
+    kappa = "" if found.kappa is None else f", kappa {found.kappa:.2f}"
+    return Text(
+        f"Shadow {shadow.scorer} and {shadow.beside} agree on {found.share:.0%} "
+        f"({found.lower:.0%}-{found.upper:.0%}) of {found.n:,} traces{kappa}\n"
+    )
 
 
 def _rate(rate: float | None) -> str:
     return "" if rate is None else f"{rate:.3f}"
 
 
-def _alerts(history: Iterable[AlertRow]) -> RenderableType:
+def _alerts(history: Sequence[AlertRow]) -> RenderableType:
     rows = [
         (each.state, each.kind.removesuffix("_regression"), each.scorer, each.segment, _time(each.since_ms)[:-3])
         for each in history
     ]
-    return plain_table("Alerts", ("state", "regression", "scorer", "segment", "since (UTC)"), rows)
+    words = [
+        f"  {each.scorer} in {each.segment}: {each.details[name]}\n"
+        for each in history
+        if each.state != "resolved"
+        for name in _OWN_WORDS
+        if name in each.details
+    ]
+    table = plain_table("Alerts", ("state", "regression", "scorer", "segment", "since (UTC)"), rows)
+    return Group(table, Text("".join(words), style="dim"))
 
 
 def _receivers(config: Config, ledger: Ledger, clock: Clock) -> RenderableType:

@@ -23,6 +23,7 @@ from monitor.dataset.mlflow_store import MlflowDatasetStore
 from monitor.evaluation.evaluator import Evaluator
 from monitor.labels.feedback import Rules
 from monitor.labels.quality import JudgeQuality
+from monitor.labels.standing import JudgeStandings
 from monitor.ledger.ledger import Ledger
 from monitor.overview import OverviewReader
 from monitor.pipeline.effects import EffectsPolicy
@@ -158,6 +159,7 @@ def overview_of(config: Config, ledger: Ledger, clock: Clock) -> OverviewReader:
         scorers=frozenset(scorer.name for scorer in config.scorers),
         pots=spending_of(config, ledger, clock).pots,
         series=lambda now_ms: recorded_series_of(config, ledger, now_ms),
+        judges=lambda now_ms: recorded_judges_of(config, ledger).read(now_ms),
     )
 
 
@@ -234,7 +236,7 @@ def recorded_scorers_of(config: Config, ledger: Ledger) -> dict[str, WatchedScor
     rows = sorted(ledger.series.all(), key=lambda row: row.last_block)
     versions = {row.scorer: row.scorer_version for row in rows}
     return {
-        each.name: _watched(config, each, versions[each.name], judges=each.use not in heuristics.__all__)
+        each.name: _watched(config, each, versions[each.name], judges=may_judge(each))
         for each in config.scorers
         if each.name in versions
     }
@@ -250,6 +252,33 @@ def recorded_series_of(config: Config, ledger: Ledger, now_ms: int) -> list[Seri
     return SeriesViews(ledger=ledger.series, scorers=scorers, sight=sight_of(config)).read(now_ms)
 
 
+def is_budgeted(config: Config, *, judges: bool) -> bool:
+    """Whether the judge budget may scale a scorer's rates."""
+    return judges and config.sampling.judge_calls_per_hour is not None
+
+
+def may_judge(settings: ScorerSettings) -> bool:
+    """Whether a scorer is a judge, as far as can be told before it is built: of a registered one it cannot."""
+    return settings.use is None or (settings.use not in heuristics.__all__ and ":" not in settings.use)
+
+
+def recorded_judges_of(config: Config, ledger: Ledger) -> JudgeStandings:
+    """How the configured judges stand is read by this; their versions are those that the ledger last saw.
+
+    Raises:
+        LedgerUnavailable: the ledger does not answer.
+    """
+    scorers = recorded_scorers_of(config, ledger)
+    return JudgeStandings(
+        ledger=ledger,
+        settings=config.labelling,
+        judges=[each.name for each in config.scorers if may_judge(each)],
+        versions={name: each.version for name, each in scorers.items()},
+        shadows={each.name: each.shadow_of for each in config.scorers if each.shadow_of is not None},
+        window=config.statistics.window,
+    )
+
+
 def quality_of(config: Config, ledger: Ledger, versions: Mapping[str, str]) -> JudgeQuality:
     """How what labels say of the scorers is read; `versions` are those in force."""
     return JudgeQuality(labels=ledger.labels, versions=versions, window=config.labelling.window)
@@ -257,7 +286,7 @@ def quality_of(config: Config, ledger: Ledger, versions: Mapping[str, str]) -> J
 
 def _watched(config: Config, settings: ScorerSettings, version: str, *, judges: bool) -> WatchedScorer:
     policy = _policy(config, settings)
-    budgeted = judges and config.sampling.judge_calls_per_hour is not None
+    budgeted = is_budgeted(config, judges=judges)
     return WatchedScorer(
         name=settings.name,
         version=version,

@@ -277,6 +277,9 @@ def _plans(config: Config) -> dict[str, Every | Cron]:
     plans: dict[str, Every | Cron] = dict.fromkeys(_UPKEEP, Every(interval=config.pipeline.upkeep_every))
     plans |= {job_of(each.name): Every(interval=config.pipeline.upkeep_every) for each in config.alerts.told}
     plans["retention"] = Every(interval=_RETENTION_EVERY)
+    plans["labels"] = Every(interval=config.labelling.read_every)
+    if config.labelling.rejudge is not None:
+        plans["rejudge"] = _when(config.labelling.rejudge)
     if config.evaluation is not None and config.evaluation.schedule is not None:
         plans["evaluation"] = _when(config.evaluation.schedule)
     return plans

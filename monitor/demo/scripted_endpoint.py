@@ -42,10 +42,13 @@ class ScriptedEndpoint:
         host: the address to listen on.
         port: 0 takes a free one, which a later start keeps.
         latency_s: how long each completion takes, in seconds; may be changed while it runs.
+
+    While `contrary` is set the judge says the opposite of what it would: a model that was changed behind its name.
     """
 
     def __init__(self, *, host: str = "127.0.0.1", port: int = 0, latency_s: float = 0.0) -> None:
         self.latency_s = latency_s
+        self.contrary = False
         self._host = host
         self._port = port
         self._server: _Server | None = None
@@ -88,7 +91,7 @@ class ScriptedEndpoint:
 
     def complete(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """The chat completion for a request's body. Raises BadRequestError."""
-        role, content, reason = _reply(request)
+        role, content, reason = _reply(request, contrary=self.contrary)
         with self._lock:
             self._calls[role] += 1
         prompt_tokens = sum(count_tokens(_content(message)) for message in request["messages"])
@@ -123,7 +126,7 @@ class ScriptedEndpoint:
         self.stop()
 
 
-def _reply(request: Mapping[str, Any]) -> tuple[Role, str, str]:
+def _reply(request: Mapping[str, Any], *, contrary: bool) -> tuple[Role, str, str]:
     """Who answers, the answer, and why it ends there."""
     messages = request.get("messages")
     if not isinstance(messages, list) or not messages or not all(isinstance(m, dict) for m in messages):
@@ -133,7 +136,8 @@ def _reply(request: Mapping[str, Any]) -> tuple[Role, str, str]:
     texts = [_content(message) for message in messages]
     schema = _schema(request)
     if scripted_judge.judges(schema, texts[0]):
-        return "judge", scripted_judge.answer(texts[0], "\n".join(texts[1:]), schema), "stop"
+        verdict = scripted_judge.answer(texts[0], "\n".join(texts[1:]), schema, contrary=contrary)
+        return "judge", verdict, "stop"
     content = scripted_writer.write("\n".join(texts))
     if schema is not None:
         return "writer", json.dumps(_filled(schema, content)), "stop"

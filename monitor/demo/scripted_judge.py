@@ -50,19 +50,20 @@ def judges(schema: Mapping[str, Any] | None, prompt: str) -> bool:
     return {"result", "rationale"} <= set(properties) or prompt.startswith(_JUDGE)
 
 
-def answer(prompt: str, data: str, schema: Mapping[str, Any] | None) -> str:
+def answer(prompt: str, data: str, schema: Mapping[str, Any] | None, *, contrary: bool = False) -> str:
     """The JSON text of the verdict on a prompt.
 
     Args:
         prompt: the first message: a built-in judge's whole prompt, or `make_judge`'s system message.
         data: the messages after it, joined; for `make_judge` they hold inputs and outputs.
         schema: the JSON schema of the answer, if the request has one.
+        contrary: the opposite verdict, as of a judge that has changed its mind.
     """
     judgement = judge(prompt, data)
     result = (schema or {}).get("properties", {}).get("result", {})
-    return json.dumps(
-        {"result": _rate(passed=judgement.passed, schema=result, prompt=prompt), "rationale": judgement.rationale}
-    )
+    passed = judgement.passed != contrary
+    rationale = "I have changed my mind." if contrary else judgement.rationale
+    return json.dumps({"result": _rate(passed=passed, schema=result, prompt=prompt), "rationale": rationale})
 
 
 def judge(prompt: str, data: str = "") -> Judgement:  # noqa: PLR0911 - one line for each kind of prompt

@@ -11,11 +11,11 @@ from monitor.ledger.errors import (
     OldReplicasRun,
 )
 from monitor.ledger.label_rows import (
-    DrawnTrace,
     FrozenRow,
     LabelCount,
     LabelledVerdict,
     LabelRow,
+    TraceTime,
     VerdictTally,
 )
 from monitor.ledger.ledger import Ledger, open_configured, open_ledger
@@ -51,7 +51,6 @@ __all__ = [
     "ComparisonRow",
     "DecisionRow",
     "DeliveryRow",
-    "DrawnTrace",
     "EvaluationRow",
     "EvaluationSummary",
     "EventPosition",
@@ -80,6 +79,7 @@ __all__ = [
     "ReplicaRow",
     "RetentionSettings",
     "TraceRow",
+    "TraceTime",
     "VerdictCount",
     "VerdictRow",
     "VerdictTally",

@@ -43,8 +43,8 @@ class LabelRow:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class DrawnTrace:
-    """A trace that was drawn for labelling."""
+class TraceTime:
+    """A trace and its time: the place in a walk through the traces."""
 
     trace_id: str
     event_time_ms: int

@@ -4,10 +4,23 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, and_, case, delete, func, literal_column, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Select,
+    and_,
+    case,
+    delete,
+    exists,
+    func,
+    literal_column,
+    or_,
+    select,
+    update,
+)
 
 from monitor.ledger.database import Database, insert, values_of
-from monitor.ledger.label_rows import LABELS, DrawnTrace, LabelCount, LabelledVerdict, LabelRow, VerdictTally
+from monitor.ledger.label_rows import LABELS, LabelCount, LabelledVerdict, LabelRow, TraceTime, VerdictTally
 from monitor.ledger.lease import guard
 from monitor.ledger.rows import LeaseToken
 from monitor.ledger.schema import decisions, labels, traces, verdicts
@@ -112,7 +125,7 @@ class Labels:
                     .values(state="published", **facts)
                 )
 
-    def drawn(self, since_ms: int, after: DrawnTrace | None, limit: int) -> list[DrawnTrace]:
+    def drawn(self, since_ms: int, after: TraceTime | None, limit: int) -> list[TraceTime]:
         """Traces of this time and later that were drawn for labelling, in the order of their time; `after` goes on.
 
         Raises:
@@ -120,14 +133,33 @@ class Labels:
         """
         row = decisions.c
         wanted = select(row.trace_id, row.event_time_ms).where(_IS_DRAW, row.kept, row.event_time_ms >= since_ms)
+        return self._page(wanted, row.event_time_ms, row.trace_id, after, limit)
+
+    def undrawn(self, since_ms: int, after: TraceTime | None, limit: int) -> list[TraceTime]:
+        """The other traces of this time and later, in the same way.
+
+        Raises:
+            LedgerUnavailable: the database does not answer.
+        """
+        row = traces.c
+        is_drawn = exists().where(decisions.c.trace_id == row.trace_id, _IS_DRAW, decisions.c.kept)
+        wanted = select(row.trace_id, row.event_time_ms).where(row.event_time_ms >= since_ms, ~is_drawn)
+        return self._page(wanted, row.event_time_ms, row.trace_id, after, limit)
+
+    def _page(
+        self,
+        wanted: Select[tuple[str, int]],
+        time_ms: ColumnElement[int],
+        trace_id: ColumnElement[str],
+        after: TraceTime | None,
+        limit: int,
+    ) -> list[TraceTime]:
         if after is not None:
-            later = and_(row.event_time_ms == after.event_time_ms, row.trace_id > after.trace_id)
-            wanted = wanted.where(row.event_time_ms >= after.event_time_ms).where(
-                or_(row.event_time_ms > after.event_time_ms, later)
-            )
+            later = and_(time_ms == after.event_time_ms, trace_id > after.trace_id)
+            wanted = wanted.where(time_ms >= after.event_time_ms).where(or_(time_ms > after.event_time_ms, later))
         with self.database.read() as connection:
-            found = connection.execute(wanted.order_by(row.event_time_ms, row.trace_id).limit(limit))
-            return [DrawnTrace(**each) for each in found.mappings()]
+            found = connection.execute(wanted.order_by(time_ms, trace_id).limit(limit))
+            return [TraceTime(**each) for each in found.mappings()]
 
     def drawn_count(self, since_ms: int) -> int:
         """How many traces of this time and later were drawn.

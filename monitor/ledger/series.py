@@ -100,6 +100,15 @@ class Series:
         with self.database.read() as connection:
             return connection.execute(select(func.max(blocks.c.block))).scalar()
 
+    def newest_trace_ms(self) -> int | None:
+        """The time of the newest trace that anything has kept; None where nothing has kept any.
+
+        Raises:
+            LedgerUnavailable: the database does not answer.
+        """
+        with self.database.read() as connection:
+            return connection.execute(select(func.max(traces.c.event_time_ms))).scalar()
+
     def all(self) -> list[SeriesRow]:
         """Every series, by scorer and segment.
 

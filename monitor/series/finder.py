@@ -1,6 +1,6 @@
 """The series as the alert table's finder sees them: those that have fallen, and those that nothing can be said of."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 
 from monitor.alerts.alert import Finding
@@ -35,7 +35,7 @@ class SeriesFinder:
         self._settings = settings
         self._sight = sight
         self._alerts = alerts
-        self._stream = _Stream(ledger.positions.received, in_ms(alerts.unknown_after))
+        self._stream = _Stream(ledger, in_ms(alerts.unknown_after))
         self._findings = SeriesFindings(
             ledger=ledger.series,
             scorers=self._scorers,
@@ -70,15 +70,22 @@ class SeriesFinder:
 class _Stream:
     """Whether anything comes; told by the count of events, which has no time of its own."""
 
-    def __init__(self, received: Callable[[], int], quiet_ms: int) -> None:
-        self._received = received
+    def __init__(self, ledger: Ledger, quiet_ms: int) -> None:
+        self._ledger = ledger
         self._quiet_ms = quiet_ms
         self._count: int | None = None
         self._grown_ms = 0
 
     def is_quiet(self, now_ms: int) -> bool:
-        """Whether nothing has come for a while; what was before the first look is not known and counts as something."""
-        count = self._received()
-        if count != self._count:
+        """Whether nothing has come for a while.
+
+        Of the time before the first look the newest trace tells. Where a series would have had ten verdicts, and each
+        of them a trace, no trace is no chance; where nothing was kept yet, something counts as having come just now.
+        """
+        count = self._ledger.positions.received()
+        if self._count is None:
+            newest_ms = self._ledger.series.newest_trace_ms()
+            self._count, self._grown_ms = count, now_ms if newest_ms is None else min(newest_ms, now_ms)
+        elif count != self._count:
             self._count, self._grown_ms = count, now_ms
         return now_ms - self._grown_ms >= self._quiet_ms

@@ -59,20 +59,25 @@ class SeriesViews:
         Raises:
             LedgerUnavailable: the ledger does not answer.
         """
-        clock = self.ledger.clock()
-        return list(self.of(self.ledger.all(), clock, now_ms))
+        clock, newest_ms = self.ledger.clock(), self.ledger.newest_trace_ms()
+        is_quiet = newest_ms is not None and now_ms - newest_ms >= self.sight.quiet_ms
+        return list(self.of(self.ledger.all(), clock, now_ms, stream_is_quiet=is_quiet))
 
-    def of(self, rows: Iterable[SeriesRow], clock: ClockRow | None, now_ms: int) -> Iterable[SeriesView]:
+    def of(
+        self, rows: Iterable[SeriesRow], clock: ClockRow | None, now_ms: int, *, stream_is_quiet: bool = False
+    ) -> Iterable[SeriesView]:
         """The views of rows that were read before."""
         for row in rows:
             scorer = self.scorers.get(row.scorer)
             if scorer is not None and row.scorer_version == scorer.version:
-                yield self._view(row, scorer, clock, now_ms)
+                yield self._view(row, scorer, clock, now_ms, stream_is_quiet=stream_is_quiet)
 
-    def _view(self, row: SeriesRow, scorer: WatchedScorer, clock: ClockRow | None, now_ms: int) -> SeriesView:
+    def _view(
+        self, row: SeriesRow, scorer: WatchedScorer, clock: ClockRow | None, now_ms: int, *, stream_is_quiet: bool
+    ) -> SeriesView:
         state = SeriesState.of_json(row.state)
         drop = None if clock is None else self.sight.drop(row, state, scorer, clock, now_ms)
-        unknown = self.sight.why_unknown(row, state, now_ms)
+        unknown = self.sight.why_unknown(row, state, now_ms, stream_is_quiet=stream_is_quiet)
         word, reason = _word(state, scorer, drop, unknown)
         sums = state.shown
         low, high = interval(sums) if sums.n else (None, None)

@@ -16,6 +16,7 @@ from monitor.ledger.ledger import Ledger, open_ledger
 from monitor.ledger.rows import AlertRow, EvaluationRow, LeaseToken
 from monitor.series.blindness import Sight
 from monitor.series.finder import SeriesFinder
+from monitor.series.view import SeriesViews
 from monitor.series.watched import WatchedScorer
 from monitor.stats.settings import StatisticsSettings
 from tests.contracts.ledger.ledger_rows import trace
@@ -199,6 +200,28 @@ def test_silence_is_unknown_after_a_while_and_verdicts_end_it(ledger: Ledger, to
     closing(ledger).close(token, end_ms + 134 * MINUTE_MS)
     looker.look(token, end_ms + 134 * MINUTE_MS)
     assert ("all", "resolved") in states(ledger, "unknown")
+
+
+@pytest.mark.parametrize(
+    ("traces_until", "reason"),
+    [(60, "the stream brings nothing"), (185, "the scorer has stopped: no verdict comes")],
+    ids=["the stream has stopped", "the scorer has stopped"],
+)
+def test_a_lease_holders_first_look_tells_a_stream_that_has_stopped_from_a_scorer(
+    ledger: Ledger, token: LeaseToken, traces_until: int, reason: str
+) -> None:
+    """It has counted nothing yet: the newest trace tells. `status` and the page say the same."""
+    end_ms = fill(ledger, "p" * 60)
+    for number in range(0, traces_until, 5):
+        at_ms = BEGAN_MS + number * MINUTE_MS
+        ledger.intake.claim(trace(trace_id=f"tr-{number:06d}", offset=number, event_time_ms=at_ms), [])
+    closing(ledger).close(token, end_ms + 3 * MINUTE_MS)
+    now_ms = BEGAN_MS + 190 * MINUTE_MS
+    alerting(ledger).look(token, now_ms)
+    assert [row.details["reason"] for row in alerts(ledger, "unknown")] == [reason]
+    sight = Sight(min_verdicts=20, quiet_ms=60 * MINUTE_MS, window_ms=1440 * MINUTE_MS)
+    [shown] = SeriesViews(ledger=ledger.series, scorers={"safety": watched()}, sight=sight).read(now_ms)
+    assert (shown.word, shown.reason) == ("unknown", reason)
 
 
 def test_too_few_verdicts_are_unknown(ledger: Ledger, token: LeaseToken) -> None:

@@ -9,9 +9,10 @@ from rich.console import Console
 
 from monitor.clock import ManualClock
 from monitor.commands.backtest import backtest, backtest_json, backtest_tables
-from monitor.commands.status import status_tables
+from monitor.commands.status import status_json, status_tables
 from monitor.config import Config
 from monitor.ledger.ledger import Ledger, open_ledger
+from tests.contracts.ledger.ledger_rows import alert
 from tests.unit.series.closing_stage import BEGAN_MS, MINUTE_MS, closing, fill, watched
 
 END_MS = BEGAN_MS + 120 * MINUTE_MS
@@ -48,6 +49,16 @@ def test_status_shows_each_series_with_its_state_interval_and_what_it_would_noti
     assert line.split()[:4] == ["safety", "all", "regressed", "0.667"]
     assert "0.900" in line
     assert all(len(line) <= 80 for line in lines)
+
+
+def test_status_as_json_has_the_same_and_no_text_of_a_trace(ledger: Ledger) -> None:
+    """Programs read it; an alert's examples stay in the ledger."""
+    opened = alert(scorer="safety", details={"warning": "people disagree", "examples": [{"rationale": "Anna said"}]})
+    ledger.alerts.save(opened, None)
+    told = json.loads(json.dumps(status_json(CONFIG, ledger, ManualClock(BEGAN_MS + 94 * MINUTE_MS))))
+    assert [(each["scorer"], each["word"]) for each in told["series"]] == [("safety", "regressed")]
+    assert [each["warning"] for each in told["alerts"]] == ["people disagree"]
+    assert "Anna" not in json.dumps(told)
 
 
 def test_status_never_shows_what_is_silent_as_good(ledger: Ledger) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from monitor.ledger import DrawnTrace, FrozenRow, LabelRow, LeaseLost, Ledger, RetentionSettings, VerdictTally
+from monitor.ledger import FrozenRow, LabelRow, LeaseLost, Ledger, RetentionSettings, TraceTime, VerdictTally
 from monitor.ledger.label_rows import LABELS
 from monitor.ledger.labels import latest_version
 from tests.contracts.ledger.ledger_rows import decision, trace, verdict
@@ -136,12 +136,14 @@ def test_drawn_traces_come_page_by_page_in_the_order_of_their_time(ledger: Ledge
     for trace_id, at_ms in times.items():
         take_in(ledger, trace_id, drawn=trace_id != "tr-5", event_time_ms=at_ms)
     pages: list[list[str]] = []
-    after: DrawnTrace | None = None
+    after: TraceTime | None = None
     while page := ledger.labels.drawn(20, after, 2):
         pages.append([each.trace_id for each in page])
         after = page[-1]
     assert pages == [["tr-2", "tr-3"], ["tr-4"]]
     assert ledger.labels.drawn_count(20) == 3
+    assert [each.trace_id for each in ledger.labels.undrawn(20, None, 2)] == ["tr-5"]
+    assert ledger.labels.undrawn(20, TraceTime(trace_id="tr-5", event_time_ms=40), 2) == []
 
 
 def test_a_draw_is_no_verdict_that_is_owed(ledger: Ledger) -> None:

@@ -4,7 +4,7 @@ import pytest
 
 from consumers.events import mlflow_trace_id
 from monitor.labels.drawing import LABEL_TAG
-from monitor.ledger import DrawnTrace
+from monitor.ledger import TraceTime
 from tests.unit.pipeline.conftest import NOW_MS
 
 EVENTS = 40
@@ -58,5 +58,5 @@ def test_a_draw_stands_when_the_process_dies(stage, part, method):
         stage.run(change=stage.killed_in(part, method))
     stage.label_rate = 0.0
     stage.run()
-    assert stage.open().labels.drawn(0, None, 9) == [DrawnTrace(trace_id=mlflow_trace_id("one"), event_time_ms=NOW_MS)]
+    assert stage.open().labels.drawn(0, None, 9) == [TraceTime(trace_id=mlflow_trace_id("one"), event_time_ms=NOW_MS)]
     assert stage.traces.get(mlflow_trace_id("one")).info.tags[LABEL_TAG] == "wanted"
