@@ -126,6 +126,7 @@ class KafkaSource:
 
     def resume(self, tps: Iterable[TopicPartition]) -> None:
         """Fetch from these partitions of ours again."""
+        self._make_room()
         self._consumer.resume(*(_theirs(tp) for tp in tps if self._is_ours(tp)))
 
     def bounds(self, tps: Iterable[TopicPartition]) -> dict[TopicPartition, tuple[int, int]]:
@@ -206,6 +207,16 @@ class KafkaSource:
         ours = {_ours(tp) for tp in astray}
         self.pause(ours)
         return {}, ours
+
+    def _make_room(self) -> None:
+        """Take a batch that is used up off the client's hands.
+
+        As long as it holds one, kafka-python 3.0.12 brings nothing of what it kept of a paused partition; where the
+        other partitions have come to their ends, that is for ever.
+        """
+        fetcher = self._consumer._fetcher  # noqa: SLF001 - no public call gives it back
+        if not fetcher._next_partition_records:  # noqa: SLF001
+            fetcher._next_partition_records = None  # noqa: SLF001
 
     def _take_notes(self) -> tuple[set[TopicPartition], set[TopicPartition], set[TopicPartition]]:
         """Fold the rebalances since the last poll into what is new, wanted and gone, as seen by the caller."""

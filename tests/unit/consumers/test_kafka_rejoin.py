@@ -1,10 +1,11 @@
-"""A workaround for the client library, as long as it is needed."""
+"""Workarounds for the client library, as long as they are needed."""
 
 import time
 
-from kafka import KafkaAdminClient
+from kafka import KafkaAdminClient, KafkaProducer
 
 from consumers.kafka_source import KafkaSource
+from consumers.messages import TopicPartition
 from consumers.settings import SourceSettings
 
 
@@ -23,4 +24,35 @@ def test_a_rejoin_for_new_partitions_survives_polls_that_are_shorter_than_it(kaf
             owned |= set(source.poll(0.002).assigned)
         assert len(owned) == partitions
     admin.close()
+    source.close()
+
+
+def test_what_was_kept_of_a_paused_partition_comes_when_the_others_have_nothing_more(kafka, topic):
+    """A partition is paused in the middle of a fetched batch, and resumed when all others have come to their ends."""
+    address = kafka.bootstrap_servers
+    source = KafkaSource(
+        SourceSettings(bootstrap_servers=address, topic=topic, group_id=f"g-{topic}", max_poll_records=5)
+    )
+    producer = KafkaProducer(bootstrap_servers=address)
+    seen = []
+
+    def publish(count, partition):
+        for future in [producer.send(topic, b"x", partition=partition) for _ in range(count)]:
+            future.get(10)
+
+    def until(count):
+        deadline = time.monotonic() + 20
+        while len(seen) < count and time.monotonic() < deadline:
+            seen.extend(source.poll(0.05).messages)
+        assert len(seen) == count
+
+    publish(10, 0)
+    source.start()
+    until(5)
+    source.pause([TopicPartition(topic, 0)])
+    publish(1, 1)
+    until(6)
+    source.resume([TopicPartition(topic, 0)])
+    until(11)
+    producer.close()
     source.close()
