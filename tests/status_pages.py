@@ -8,10 +8,12 @@ from typing import Any
 from monitor.clock import ManualClock
 from monitor.debt import Debt
 from monitor.health import Dependency
+from monitor.labels.standing import FrozenSet, JudgeStanding, ShadowAgreement
 from monitor.ledger import AlertRow, ComparisonRow, EvaluationRow, JobRow, Ledger
 from monitor.mlflow_links import MlflowLinks
 from monitor.overview import Overview, OverviewReader
 from monitor.spending import Pot
+from monitor.stats.judge_quality import Agreement, CorrectedRate
 from monitor.status_page.facts import Asked, AskedScorer, Own
 from monitor.status_page.view import AlertView, DependencyView, PageView, ScorerView, SeriesView
 from scorers.judge_endpoint import EndpointState
@@ -271,4 +273,27 @@ def reader(ledger: Ledger, clock: ManualClock, asked_for: Asked) -> OverviewRead
         dataset=None if asked_for.dataset is None else asked_for.dataset[0],
         scorers=frozenset(each.name for each in asked_for.scorers),
         pots=lambda: [Pot(name="scoring", unit="dollars", limit=15.0, spent=12.6)],
+        judges=lambda _now_ms: [standing(scorer=each.name) for each in asked_for.scorers],
     )
+
+
+def agreement(**given: Any) -> Agreement:
+    """Of people with a judge, on 47 traces."""
+    value = Agreement(n=47, share=0.83, lower=0.7, upper=0.91, kappa=0.5, kappa_lower=0.2, kappa_upper=0.7)
+    return replace(value, **given)
+
+
+def standing(**given: Any) -> JudgeStanding:
+    """A judge that people doubt, which has moved, with a shadow of the same name."""
+    name = given.get("scorer", "safety")
+    value = JudgeStanding(
+        scorer=name,
+        labels=47,
+        listed=13,
+        agreement=agreement(),
+        corrected=CorrectedRate(rate=0.787, lower=0.667, upper=0.906, labels=47, method="post-stratified"),
+        warning="people agree with this scorer on 83% of 47 labelled traces",
+        frozen=FrozenSet(rows=38, judged_ms=NOW_MS - 7_200_000, changed=9, moved=True),
+        shadows=(ShadowAgreement(scorer=name, beside=name, agreement=agreement(n=61, share=0.95)),),
+    )
+    return replace(value, **given)

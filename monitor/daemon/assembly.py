@@ -23,7 +23,7 @@ from monitor.dataset.mlflow_store import MlflowDatasetStore
 from monitor.evaluation.evaluator import Evaluator
 from monitor.labels.feedback import Rules
 from monitor.labels.quality import JudgeQuality
-from monitor.labels.standing import JudgeStandings
+from monitor.labels.standing_reader import JudgeStandings
 from monitor.ledger.ledger import Ledger
 from monitor.overview import OverviewReader
 from monitor.pipeline.effects import EffectsPolicy

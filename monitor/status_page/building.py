@@ -75,6 +75,7 @@ def _of_ledger(asked: Asked, own: Own, told: Told, now_ms: int) -> dict[str, Any
         "counts": counts_of(series),
         "scorers": tuple(scorer_views(series)),
         "jobs": tuple(sorted(jobs, key=lambda job: (not (job.failing or job.overdue), job.job))),
+        "judges": tuple(sorted(known.judges, key=lambda each: (not each.frozen.moved, each.warning is None))),
         "comparisons": tuple(comparison_views(known.comparisons, own.links)),
         "partitions": tuple(_partition(row, own) for row in known.positions),
         "accounts": tuple(accounts_of(known)),

@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
+from monitor.labels.standing import JudgeStanding
+
 State = Literal["regressed", "unknown", "learning", "good"]
 Tone = Literal["bad", "warn", "open", "learning", "good"]
 Severity = Literal["page", "ticket", "none"]
@@ -280,6 +282,7 @@ class PageView:
         with_texts: whether traces' texts, causes and addresses are shown.
         counts: state -> series, of all there are, those that alert nobody left out.
         alerts: the open ones, as many as fit; `firing` and `pending` count all of them.
+        judges: those that must not be trusted first.
         observing: everything is computed and nothing is delivered.
     """
 
@@ -298,6 +301,7 @@ class PageView:
     pending: int = 0
     counts: Mapping[State, int] = field(default_factory=dict)
     scorers: Sequence[ScorerView] = ()
+    judges: Sequence[JudgeStanding] = ()
     comparisons: Sequence[ComparisonView] = ()
     partitions: Sequence[PartitionView] = ()
     accounts: Sequence[AccountView] = ()
