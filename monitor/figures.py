@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from monitor.clock import Clock
-from monitor.debt import debt_of
 from monitor.labels.quality import ScorerQuality
 from monitor.ledger.ledger import Ledger
 from monitor.ledger.rows import ComparisonRow, JobRow, PositionRow, ReceiverState
 from monitor.metrics import CandidateFigure, GroupFigures, JobFigure, JudgeFigure, PassRateFigure
 from monitor.series.view import SeriesView
-from monitor.spending import Pot
+from monitor.spend.debt import debt_of
+from monitor.spend.spending import Pot
 
 _KINDS: Mapping[str, Literal["production", "candidate"]] = {
     "production_regression": "production",

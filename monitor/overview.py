@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from monitor.clock import Clock
-from monitor.debt import Debt, debt_of
 from monitor.labels.standing import JudgeStanding
 from monitor.ledger.ledger import Ledger
 from monitor.ledger.migrate import ALIVE_FOR_MS
@@ -20,7 +19,8 @@ from monitor.ledger.rows import (
     ReplicaRow,
 )
 from monitor.series.view import SeriesView
-from monitor.spending import Pot
+from monitor.spend.debt import Debt, debt_of
+from monitor.spend.spending import Pot
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -20,7 +20,7 @@ from monitor.evaluation.settings import EvaluationSettings
 from monitor.ledger.ledger import Ledger
 from monitor.ledger.rows import EvaluationRow as LedgerRow
 from monitor.ledger.rows import LeaseToken, MemberRow
-from monitor.spending import Spending, Usage
+from monitor.spend.spending import Spending, Usage
 from scorers.settings import JudgeSettings, ScorerSettings
 
 

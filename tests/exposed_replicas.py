@@ -14,9 +14,8 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from monitor.clock import SystemClock
-from monitor.debt import Debt
-from monitor.exposition import HttpPort, HttpSettings, application
 from monitor.health import Health
+from monitor.http_port.exposition import HttpPort, HttpSettings, application
 from monitor.metrics import (
     CandidateFigure,
     GroupFigures,
@@ -27,7 +26,8 @@ from monitor.metrics import (
     PassRateFigure,
     ProcessMetrics,
 )
-from monitor.spending import Pot
+from monitor.spend.debt import Debt
+from monitor.spend.spending import Pot
 from scorers.judge_endpoint import EndpointState
 
 ENDPOINT = EndpointState(endpoint="http://judge.example/v1", circuit="closed", opened_for_s=0, allowed=8, in_flight=2)

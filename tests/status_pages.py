@@ -6,16 +6,16 @@ from datetime import timedelta
 from typing import Any
 
 from monitor.clock import ManualClock
-from monitor.debt import Debt
 from monitor.health import Dependency
 from monitor.labels.standing import FrozenSet, JudgeStanding, ShadowAgreement
 from monitor.ledger import AlertRow, ComparisonRow, EvaluationRow, JobRow, Ledger
-from monitor.mlflow_links import MlflowLinks
 from monitor.overview import Overview, OverviewReader
-from monitor.spending import Pot
+from monitor.spend.debt import Debt
+from monitor.spend.spending import Pot
 from monitor.stats.judge_quality import Agreement, CorrectedRate
 from monitor.status_page.facts import Asked, AskedScorer, Own
 from monitor.status_page.view import AlertView, DependencyView, PageView, ScorerView, SeriesView
+from monitor.tracking.links import MlflowLinks
 from scorers.judge_endpoint import EndpointState
 from tests.contracts.ledger.ledger_rows import decision, member, trace, verdict
 

@@ -68,7 +68,7 @@ def compare(
         from monitor.evaluation.comparison import compare_runs  # noqa: PLC0415 - mlflow is slow
         from monitor.evaluation.comparison_json import comparison_json  # noqa: PLC0415
         from monitor.evaluation.mlflow_runs import load_run  # noqa: PLC0415
-        from monitor.mlflow_connection import apply_client_limits  # noqa: PLC0415
+        from monitor.tracking.connection import apply_client_limits  # noqa: PLC0415
 
         apply_client_limits()
         runs = [load_run(run_id, tracking_uri) for run_id in (baseline_run, candidate_run)]

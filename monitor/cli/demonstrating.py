@@ -32,7 +32,7 @@ def demo_traffic(
 
     from monitor.clock import SystemClock, parse_duration  # noqa: PLC0415
     from monitor.demo.traffic import TrafficPlan, parse_rate, send_traffic  # noqa: PLC0415 - mlflow is slow to import
-    from monitor.shutdown import stop_on_signals  # noqa: PLC0415
+    from monitor.replica.shutdown import stop_on_signals  # noqa: PLC0415
 
     try:
         bad = None if bad_after == "never" else parse_duration(bad_after)
@@ -56,7 +56,7 @@ def demo_endpoint(
     Example: `tracewatch demo-endpoint --host 0.0.0.0 --port 8080`
     """
     from monitor.demo.scripted_endpoint import ScriptedEndpoint  # noqa: PLC0415
-    from monitor.shutdown import stop_on_signals  # noqa: PLC0415
+    from monitor.replica.shutdown import stop_on_signals  # noqa: PLC0415
 
     with stop_on_signals(signal.SIGTERM, signal.SIGINT) as stop, ScriptedEndpoint(host=host, port=port) as endpoint:
         typer.echo(endpoint.base_url)

@@ -87,8 +87,8 @@ def _ledger(config: Config) -> str:
 
 
 def _mlflow(config: Config) -> str:
-    from monitor.mlflow_transport import configure_mlflow_transport  # noqa: PLC0415 - mlflow takes seconds to import
     from monitor.traces.mlflow_store import MlflowTraceStore  # noqa: PLC0415
+    from monitor.tracking.transport import configure_mlflow_transport  # noqa: PLC0415 - mlflow takes seconds to import
 
     configure_mlflow_transport(config.mlflow)
     MlflowTraceStore(config.mlflow.tracking_uri, config.experiment).probe()

@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 from monitor.config import Config
-from monitor.schedule import check_cron
+from monitor.replica.schedule import check_cron
 
 _MONTH = timedelta(days=30)
 

@@ -17,7 +17,7 @@ from monitor.evaluation.table import comparison_table
 from monitor.labels.standing import FrozenSet, JudgeStanding, ShadowAgreement
 from monitor.ledger import Accounted, AlertRow, JobRow, Ledger, PositionRow, ReplicaRow
 from monitor.overview import Overview, OverviewReader
-from monitor.spending import Spending
+from monitor.spend.spending import Spending
 
 _ALERTS_SHOWN = 10
 _OWN_WORDS = ("warning", "held_back")

@@ -10,14 +10,14 @@ from consumers.settings import DeadLetterSettings, SourceSettings
 from monitor.alerts.settings import AlertSettings
 from monitor.dataset.settings import DatasetSettings
 from monitor.evaluation.settings import EvaluationSettings, ScheduleSettings
-from monitor.exposition import HttpSettings
+from monitor.http_port.exposition import HttpSettings
 from monitor.labels.settings import LabellingSettings
 from monitor.ledger.label_rows import LABELS
 from monitor.ledger.settings import LedgerSettings, RetentionSettings
 from monitor.logs import LogSettings
 from monitor.pipeline.settings import PipelineSettings
+from monitor.replica.schedule import check_cron
 from monitor.sampling import SamplingSettings
-from monitor.schedule import check_cron
 from monitor.settings import MlflowSettings, SpendSettings
 from monitor.stats.settings import SessionSettings, StatisticsSettings
 from monitor.traces.redaction import RedactionSettings

@@ -34,7 +34,7 @@ from monitor.series.blindness import Sight
 from monitor.series.units import in_ms
 from monitor.series.view import SeriesView, SeriesViews
 from monitor.series.watched import WatchedScorer
-from monitor.spending import Spending
+from monitor.spend.spending import Spending
 from monitor.stats.series import Policy, Source
 from monitor.status_page.facts import Asked, AskedScorer
 from monitor.traces.redaction import Redaction

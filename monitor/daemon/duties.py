@@ -9,20 +9,21 @@ from functools import partial
 
 from structlog.typing import FilteringBoundLogger
 
-from monitor.alerting import Alerting
-from monitor.candidate_findings import CandidateFindings
+from monitor.alerting.candidates import CandidateFindings
+from monitor.alerting.look import Alerting
+from monitor.alerting.spend import SpendFindings
+from monitor.alerting.streams import StreamFindings
+from monitor.alerting.work import WorkFindings
 from monitor.clock import Clock
 from monitor.config import Config
 from monitor.daemon import assembly
 from monitor.daemon.delivering import job_of, outbox_of, sending_of
 from monitor.delivery.outbox import Outbox
-from monitor.duty import Duty
 from monitor.errors import ServiceUnavailable
 from monitor.evaluation.evaluator import Evaluator
 from monitor.evaluation.settings import ScheduleSettings
 from monitor.labels.reading import LabelReading
 from monitor.labels.rejudging import MovedFindings, Rejudging, held_back
-from monitor.leadership import RENEWALS_A_LIFE, Leadership
 from monitor.ledger.ledger import Ledger
 from monitor.ledger.rows import LeaseToken
 from monitor.masking import Mask
@@ -30,15 +31,14 @@ from monitor.pipeline.effects import Effects
 from monitor.pipeline.feedback import FeedbackEffects
 from monitor.pipeline.owed import publish_unpublished, work_off_parked
 from monitor.pipeline.patience import Patience
-from monitor.presence import Presence
 from monitor.reevaluation import Reevaluation
-from monitor.schedule import Cron, Every, Schedule, deadline_s
+from monitor.replica.duty import Duty
+from monitor.replica.leadership import RENEWALS_A_LIFE, Leadership
+from monitor.replica.presence import Presence
+from monitor.replica.schedule import Cron, Every, Schedule, deadline_s
 from monitor.series.closing import Closing
 from monitor.series.finder import SeriesFinder
-from monitor.spend_findings import SpendFindings
-from monitor.stream_findings import StreamFindings
 from monitor.traces.mlflow_store import MlflowTraceStore
-from monitor.work_findings import WorkFindings
 
 _PROBE_EVERY = timedelta(seconds=15)
 _LAG_EVERY = timedelta(seconds=15)

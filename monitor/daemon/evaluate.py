@@ -7,7 +7,7 @@ from monitor.errors import MonitorError
 from monitor.evaluation.evaluator import EvaluationResult, Evaluator, Progress, no_progress
 from monitor.evaluation.subprocess_evaluator import SubprocessEvaluator
 from monitor.ledger.ledger import open_configured
-from monitor.mlflow_transport import configure_mlflow_transport
+from monitor.tracking.transport import configure_mlflow_transport
 
 
 class NotConfigured(MonitorError):

@@ -21,17 +21,14 @@ from monitor.daemon.duties import Duties, deadlines
 from monitor.daemon.evaluate import evaluator_of
 from monitor.errors import ServiceUnavailable
 from monitor.evaluation.evaluator import Evaluator
-from monitor.exposition import HttpPort, application
 from monitor.figures import FigureReader
 from monitor.health import Health
-from monitor.leadership import Leadership
+from monitor.http_port.exposition import HttpPort, application
 from monitor.ledger.file_lock import FileLock
 from monitor.ledger.label_rows import LABELS
 from monitor.ledger.ledger import Ledger, open_configured
 from monitor.masking import Mask
 from monitor.metrics import GroupMetrics, KnownLabels, ProcessMetrics
-from monitor.mlflow_links import MlflowLinks
-from monitor.mlflow_transport import configure_mlflow_transport
 from monitor.pipeline.effects import Effects
 from monitor.pipeline.feedback import FeedbackEffects
 from monitor.pipeline.intake import IntakeLoop, IntakeParts
@@ -40,12 +37,15 @@ from monitor.pipeline.patience import Patience
 from monitor.pipeline.quarantine import TooManyInvalid
 from monitor.pipeline.sampler import Sampler
 from monitor.pipeline.watermarks import PositionBeyondEnd
-from monitor.presence import Presence
-from monitor.shutdown import exit_within, stop_on_signals
+from monitor.replica.leadership import Leadership
+from monitor.replica.presence import Presence
+from monitor.replica.shutdown import exit_within, stop_on_signals
 from monitor.status_page.facts import Own
 from monitor.status_page.page import StatusPage
 from monitor.traces.mlflow_store import MlflowTraceStore
 from monitor.traces.redaction import Redaction
+from monitor.tracking.links import MlflowLinks
+from monitor.tracking.transport import configure_mlflow_transport
 from monitor.versions import __version__
 from scorers.errors import JudgeUnavailable
 from scorers.judge_transport import endpoint_state

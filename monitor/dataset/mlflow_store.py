@@ -16,7 +16,7 @@ from mlflow.tracing.client import TracingClient
 
 from monitor.dataset.errors import DatasetRejected, DatasetStoreUnavailable
 from monitor.dataset.records import Member, Row, inputs_digest
-from monitor.mlflow_connection import connect, mapped
+from monitor.tracking.connection import connect, mapped
 
 
 class MlflowDatasetStore:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from urllib.parse import quote, urlencode, urlsplit
 
 from monitor.alerts.receivers import LinkSettings
-from monitor.mlflow_links import MlflowLinks
+from monitor.tracking.links import MlflowLinks
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

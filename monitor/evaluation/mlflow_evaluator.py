@@ -41,7 +41,7 @@ from monitor.evaluation.mlflow_runs import (
     run_of,
 )
 from monitor.evaluation.report import report_files
-from monitor.mlflow_transport import configure_mlflow_transport
+from monitor.tracking.transport import configure_mlflow_transport
 from scorers.catalog import ConfiguredScorer, build_scorer
 from scorers.errors import ScorerError
 from scorers.judge_transport import judge_usage

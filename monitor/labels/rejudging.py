@@ -17,7 +17,7 @@ from monitor.ledger.frozen import Frozen
 from monitor.ledger.label_rows import FrozenRow
 from monitor.ledger.labels import Labels
 from monitor.ledger.rows import AlertRow, Label, LeaseToken
-from monitor.spending import SpendExhausted, Spending, Usage
+from monitor.spend.spending import SpendExhausted, Spending, Usage
 from monitor.stats.paired_counts import mid_p
 from monitor.traces.store import TraceStore
 from scorers.errors import JudgeUnavailable

@@ -8,11 +8,11 @@ from prometheus_client.metrics_core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from monitor.clock import Clock
-from monitor.debt import Debt
 from monitor.last_known import LastKnown
 from monitor.ledger.rows import ReceiverState
 from monitor.metrics.declared import METRICS, bounded, family
-from monitor.spending import Pot
+from monitor.spend.debt import Debt
+from monitor.spend.spending import Pot
 
 GONE_AFTER_S: Final = 60.0
 SEGMENTS_SHOWN: Final = 100

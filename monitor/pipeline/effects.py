@@ -18,7 +18,7 @@ from monitor.ledger.rows import DecisionRow, TraceRow
 from monitor.pipeline.judging import Judging
 from monitor.pipeline.patience import Patience
 from monitor.pipeline.sampler import segments_of
-from monitor.spending import SpendExhausted
+from monitor.spend.spending import SpendExhausted
 from monitor.traces.errors import TraceRejected
 from monitor.traces.redaction import Redaction
 from monitor.traces.store import TraceStore

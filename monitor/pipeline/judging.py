@@ -16,7 +16,7 @@ from monitor.ledger.rows import DecisionRow, TraceRow, VerdictRow
 from monitor.metrics import ProcessMetrics
 from monitor.pipeline.blame import Failures, JudgeRecord
 from monitor.pipeline.patience import Patience
-from monitor.spending import Reservation, SpendExhausted, Spending, Usage
+from monitor.spend.spending import Reservation, SpendExhausted, Spending, Usage
 from scorers.errors import JudgeUnavailable
 from scorers.suite import ScoreOutcome, ScorerSuite, assessment_id
 from scorers.values import Verdict

@@ -7,7 +7,7 @@ from functools import partial
 from monitor.ledger.rows import ParkedRow
 from monitor.pipeline.effects import Effects
 from monitor.pipeline.workers import Workers
-from monitor.spending import SpendExhausted
+from monitor.spend.spending import SpendExhausted
 
 _BATCH = 200
 _MINUTE_MS = 60_000

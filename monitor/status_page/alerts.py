@@ -6,10 +6,10 @@ from math import isfinite
 from typing import Any, Final
 
 from monitor.ledger.rows import AlertRow
-from monitor.mlflow_links import MlflowLinks
 from monitor.status_page.links import run_link, trace_link
 from monitor.status_page.view import AlertView, ExampleView, Severity, SliceView
 from monitor.status_page.words import percent
+from monitor.tracking.links import MlflowLinks
 
 ALERTS_SHOWN: Final = 30
 EXAMPLES_SHOWN: Final = 3

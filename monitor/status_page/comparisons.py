@@ -4,9 +4,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from monitor.ledger.rows import ComparisonRow
-from monitor.mlflow_links import MlflowLinks
 from monitor.status_page.links import run_link, trace_link
 from monitor.status_page.view import ComparisonView, MetricView, TurnedView
+from monitor.tracking.links import MlflowLinks
 
 TURNED_SHOWN: Final = 3
 

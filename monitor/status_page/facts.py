@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 
 from monitor.health import Dependency
 from monitor.ledger.rows import HourRow
-from monitor.mlflow_links import MlflowLinks
 from monitor.overview import Overview
 from monitor.status_page.hours import SeriesKey
+from monitor.tracking.links import MlflowLinks
 from scorers.judge_endpoint import EndpointState
 
 

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from monitor.mlflow_links import MlflowLinks
 from monitor.status_page.view import Link
+from monitor.tracking.links import MlflowLinks
 
 
 def trace_link(trace_id: str, links: MlflowLinks | None) -> Link:

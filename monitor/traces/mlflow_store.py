@@ -13,9 +13,9 @@ from mlflow.entities import Assessment, Trace, TraceInfo
 from mlflow.exceptions import MlflowException
 from mlflow.tracing.client import TracingClient
 
-from monitor.mlflow_connection import connect, is_sqlite, mapped, ping
 from monitor.traces.errors import TraceRejected, TraceStoreUnavailable
 from monitor.traces.upsert import at_home, bare, not_overridden
+from monitor.tracking.connection import connect, is_sqlite, mapped, ping
 
 _RECENT = 4096
 _WRITERS = 4

@@ -39,8 +39,8 @@ def test_two_replicas_share_the_partitions_and_double_nothing(
 ) -> None:
     """Every event is accounted for once, both replicas take part, one of them holds the lease."""
     from consumers.kafka_publish import publish_lines
-    from monitor.leadership import LEASE_NAME
     from monitor.ledger.ledger import open_ledger
+    from monitor.replica.leadership import LEASE_NAME
 
     config = configuration(topic, kafka, mlflow_server, postgres_ledger_url, judge_endpoint)
     with running(config) as first, running(config) as second:

@@ -10,10 +10,9 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from monitor.clock import ManualClock
-from monitor.debt import Debt
 from monitor.errors import AddressInUseError
-from monitor.exposition import HttpPort, HttpSettings, application
 from monitor.health import Health
+from monitor.http_port.exposition import HttpPort, HttpSettings, application
 from monitor.ledger.rows import ReceiverState
 from monitor.metrics import (
     METRICS,
@@ -26,7 +25,8 @@ from monitor.metrics import (
     PassRateFigure,
     ProcessMetrics,
 )
-from monitor.spending import Pot
+from monitor.spend.debt import Debt
+from monitor.spend.spending import Pot
 from scorers.judge_endpoint import EndpointState
 
 ENDPOINT = EndpointState(endpoint="http://judge/v1", circuit="closed", opened_for_s=0.0, allowed=8, in_flight=0)

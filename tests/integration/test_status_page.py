@@ -9,8 +9,8 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from monitor.clock import ManualClock
-from monitor.exposition import HttpPort, HttpSettings, application
 from monitor.health import Health
+from monitor.http_port.exposition import HttpPort, HttpSettings, application
 from monitor.ledger.ledger import open_ledger
 from monitor.status_page.page import StatusPage
 from tests.status_pages import NAMES, NOW_MS, TEXTS, asked_in, fill, own_in, reader

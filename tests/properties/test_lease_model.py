@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from monitor.clock import ManualClock
-from monitor.leadership import Leadership
 from monitor.ledger import LeaseLost, LeaseToken, open_ledger
+from monitor.replica.leadership import Leadership
 
 TTL = timedelta(seconds=30)
 DAY_MS = 86_400_000

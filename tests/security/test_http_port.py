@@ -10,9 +10,9 @@ import httpx
 import pytest
 from prometheus_client import CollectorRegistry, Counter
 
-from monitor import http_limits
-from monitor.exposition import HttpPort, HttpSettings, HttpTlsError, application
 from monitor.health import Health
+from monitor.http_port import limits
+from monitor.http_port.exposition import HttpPort, HttpSettings, HttpTlsError, application
 from monitor.secret_files import FileSecret, SecretFile
 
 PASSWORD = "scrape-password-4d"
@@ -285,8 +285,8 @@ def test_what_is_too_long_is_refused_without_being_read(serve):
 @pytest.fixture
 def hasty(monkeypatch):
     """Deadlines of a tenth of a second."""
-    monkeypatch.setattr(http_limits.BoundedProtocol, "request_s", 0.1)
-    monkeypatch.setattr(http_limits.BoundedProtocol, "answer_s", 0.1)
+    monkeypatch.setattr(limits.BoundedProtocol, "request_s", 0.1)
+    monkeypatch.setattr(limits.BoundedProtocol, "answer_s", 0.1)
 
 
 @contextlib.contextmanager
@@ -336,7 +336,7 @@ def test_an_answer_that_is_not_taken_is_not_waited_for(serve):
 
 def test_connections_are_bounded_and_the_port_recovers(serve, monkeypatch):
     """One too many is dropped at once; when others end there is room again."""
-    monkeypatch.setattr(http_limits, "MAX_CONNECTIONS", 5)
+    monkeypatch.setattr(limits, "MAX_CONNECTIONS", 5)
     address = serve()
     with contextlib.ExitStack() as stack:
         for _ in range(5):

@@ -11,10 +11,10 @@ from guard import guarded, server_context
 from monitor.evaluation.evaluator import EvaluationRequest, EvaluationRow
 from monitor.evaluation.settings import VersionSettings
 from monitor.evaluation.subprocess_evaluator import SubprocessEvaluator
-from monitor.mlflow_transport import configure_mlflow_transport
 from monitor.settings import MlflowSettings
 from monitor.traces.errors import TraceStoreUnavailable
 from monitor.traces.mlflow_store import MlflowTraceStore
+from monitor.tracking.transport import configure_mlflow_transport
 from scorers.settings import JudgeSettings, ScorerSettings
 
 PASSWORD = "mlflow-password-5e1d"
@@ -130,7 +130,7 @@ def test_without_settings_mlflows_own_client_is_left_alone(configured):
     from mlflow.utils import request_utils
 
     configured(tracking_uri="http://127.0.0.1:1", token=TOKEN)
-    assert request_utils._cached_get_request_session.__module__ == "monitor.mlflow_transport"
+    assert request_utils._cached_get_request_session.__module__ == "monitor.tracking.transport"
     configured(tracking_uri="http://127.0.0.1:1")
     assert request_utils._cached_get_request_session.__module__ == "mlflow.utils.request_utils"
 

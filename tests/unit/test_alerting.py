@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 import structlog
 
-from monitor.alerting import Alerting
+from monitor.alerting.candidates import CandidateFindings
+from monitor.alerting.look import Alerting
 from monitor.alerts.settings import AlertSettings
-from monitor.candidate_findings import CandidateFindings
 from monitor.ledger import LeaseLost
 from monitor.ledger.ledger import Ledger, open_ledger
 from monitor.ledger.rows import AlertRow, EvaluationRow, LeaseToken

@@ -8,7 +8,6 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from monitor.clock import ManualClock
-from monitor.debt import Debt
 from monitor.errors import ServiceUnavailable
 from monitor.health import Health
 from monitor.ledger.rows import ReceiverState
@@ -26,7 +25,8 @@ from monitor.metrics import (
     describe,
 )
 from monitor.metrics.process import SEGMENTS_SHOWN
-from monitor.spending import Pot
+from monitor.spend.debt import Debt
+from monitor.spend.spending import Pot
 from scorers.judge_endpoint import EndpointState
 
 KNOWN = KnownLabels(

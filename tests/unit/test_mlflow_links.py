@@ -2,7 +2,7 @@
 
 import pytest
 
-from monitor.mlflow_links import MlflowLinks
+from monitor.tracking.links import MlflowLinks
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import structlog
 from monitor.clock import ManualClock
 from monitor.ledger import Ledger, LedgerTooNew, open_ledger
 from monitor.ledger.revisions import OURS
-from monitor.presence import Presence
+from monitor.replica.presence import Presence
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from monitor.evaluation.settings import EvaluationSettings
 from monitor.ledger import LeaseLost, MemberRow, open_ledger
 from monitor.reevaluation import Reevaluation
 from monitor.settings import SpendSettings
-from monitor.spending import SpendExhausted, Spending
+from monitor.spend.spending import SpendExhausted, Spending
 from scorers.settings import JudgeSettings, ScorerSettings
 
 SETTINGS = {"baseline": "v1", "versions": {"v1": {"function": "shop:v1"}, "v2": {"function": "shop:v2"}}}

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from structlog.testing import CapturingLogger
 
-from monitor.schedule import Cron, Every, Schedule, check_cron, deadline_s
+from monitor.replica.schedule import Cron, Every, Schedule, check_cron, deadline_s
 
 SOON = Every(interval=timedelta(milliseconds=20))
 PATIENCE_S = 10.0

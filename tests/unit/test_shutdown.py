@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from monitor.shutdown import stop_on_signals
+from monitor.replica.shutdown import stop_on_signals
 
 ROOT = Path(__file__).parents[2]
 PATIENCE_S = 30
 DRAINS = """
 import signal, sys
-from monitor.shutdown import stop_on_signals
+from monitor.replica.shutdown import stop_on_signals
 with stop_on_signals(signal.SIGTERM, signal.SIGINT) as stop:
     print("running", flush=True)
     stop.wait()

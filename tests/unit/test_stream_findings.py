@@ -10,11 +10,11 @@ import pytest
 import structlog
 from sqlalchemy import update
 
-from monitor.alerting import Alerting
+from monitor.alerting.look import Alerting
+from monitor.alerting.streams import LOSS_STANDS_MS, StreamFindings
 from monitor.alerts.settings import AlertSettings
 from monitor.ledger import AlertRow, LeaseToken, Ledger, open_ledger
 from monitor.ledger.schema import outcome_counts
-from monitor.stream_findings import LOSS_STANDS_MS, StreamFindings
 
 NOW_MS = 1_790_000_000_000
 MINUTE_MS = 60_000

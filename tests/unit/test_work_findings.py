@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
+from monitor.alerting.work import WorkFindings, failing_findings, lag_finding, stale_finding
 from monitor.alerts.settings import AlertSettings
 from monitor.ledger import open_ledger
 from monitor.ledger.rows import PositionRow, VerdictCount
-from monitor.work_findings import WorkFindings, failing_findings, lag_finding, stale_finding
 from tests.contracts.ledger.ledger_rows import alert, member, trace
 from tests.unit.series.closing_stage import verdict
 

@@ -10,9 +10,9 @@ from mlflow.entities import AssessmentSource, Feedback
 from mlflow.tracing.client import TracingClient
 from sample_traces import sample_feedback, sample_trace
 
-from monitor.mlflow_connection import apply_client_limits
 from monitor.traces.errors import TraceRejected, TraceStoreUnavailable
 from monitor.traces.mlflow_store import MlflowTraceStore
+from monitor.tracking.connection import apply_client_limits
 
 
 @pytest.fixture

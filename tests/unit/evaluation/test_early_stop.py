@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitor.candidate_findings import candidate_findings
+from monitor.alerting.candidates import candidate_findings
 from monitor.evaluation.comparison import compare_runs
 from monitor.evaluation.comparison_json import comparison_json
 from monitor.evaluation.evaluated_run import EvaluatedRow, EvaluatedRun, RowVerdict, RunPlan

@@ -17,7 +17,7 @@ from monitor.ledger.label_rows import FrozenRow, LabelRow
 from monitor.ledger.ledger import Ledger, open_ledger
 from monitor.ledger.rows import SpendRow
 from monitor.settings import SpendSettings
-from monitor.spending import Spending
+from monitor.spend.spending import Spending
 from monitor.traces.memory_store import MemoryTraceStore
 from scorers.errors import JudgeUnavailable
 from scorers.settings import ScorerSettings

@@ -37,7 +37,7 @@ from monitor.pipeline.sampler import Sampler, Subject
 from monitor.pipeline.settings import PipelineSettings
 from monitor.sampling import SamplingSettings
 from monitor.settings import SpendSettings
-from monitor.spending import Spending
+from monitor.spend.spending import Spending
 from monitor.traces.memory_store import MemoryTraceStore
 from monitor.traces.redaction import Redaction, RedactionSettings
 from scorers.catalog import ConfiguredScorer

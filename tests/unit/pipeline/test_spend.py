@@ -5,15 +5,15 @@ from datetime import timedelta
 import pytest
 import requests
 
-from monitor.alerting import Alerting
+from monitor.alerting.look import Alerting
+from monitor.alerting.spend import SpendFindings, spend_findings
 from monitor.clock import ManualClock
-from monitor.debt import debt_of
 from monitor.ledger.ledger import open_ledger
 from monitor.ledger.rows import SpendRow
 from monitor.pipeline.owed import work_off_parked
 from monitor.settings import PriceSettings, SpendSettings
-from monitor.spend_findings import SpendFindings, spend_findings
-from monitor.spending import DAY_MS, SpendExhausted, Spending, Usage
+from monitor.spend.debt import debt_of
+from monitor.spend.spending import DAY_MS, SpendExhausted, Spending, Usage
 from scorers.errors import JudgeUnavailable
 
 PRICES = {"small": PriceSettings(input=1.0, output=10.0)}

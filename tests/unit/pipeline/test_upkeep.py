@@ -6,8 +6,8 @@ from datetime import timedelta
 import structlog
 
 from monitor.dataset.settings import DatasetSettings
-from monitor.duty import Duty
-from monitor.leadership import Leadership
+from monitor.replica.duty import Duty
+from monitor.replica.leadership import Leadership
 
 LOG = structlog.get_logger()
 

@@ -6,7 +6,7 @@ from mlflow.exceptions import MlflowException, RestException
 from mlflow.protos.databricks_pb2 import ErrorCode
 
 from monitor.errors import MonitorError, ServiceUnavailable
-from monitor.mlflow_connection import WAITING_HELPS, mapped, one_line, waiting_helps
+from monitor.tracking.connection import WAITING_HELPS, mapped, one_line, waiting_helps
 
 
 def _caused_by(cause):

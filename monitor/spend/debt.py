@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from monitor.ledger.ledger import Ledger
-from monitor.spending import DAY_MS, MICRO
+from monitor.spend.spending import DAY_MS, MICRO
 
 PACE_MS: Final = 15 * 60_000
 

@@ -5,7 +5,7 @@ from typing import Final
 
 from monitor.alerts.alert import Finding
 from monitor.ledger.rows import AlertRow
-from monitor.spending import WARN_AT, Pot
+from monitor.spend.spending import WARN_AT, Pot
 
 SPEND: Final = "spend_exhausted"
 

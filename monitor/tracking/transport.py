@@ -34,7 +34,7 @@ def configure_mlflow_transport(settings: MlflowSettings) -> None:
         return
     # A version of MLflow that has no such function would go to the server without credentials: better to fail here.
     if _original is None or not hasattr(_original, "__wrapped__"):
-        raise RuntimeError("this version of MLflow makes its sessions otherwise: see monitor/mlflow_transport.py")
+        raise RuntimeError("this version of MLflow makes its sessions otherwise: see monitor/tracking/transport.py")
     make = _original.__wrapped__
 
     @lru_cache(maxsize=64)

@@ -16,8 +16,8 @@ from starlette.routing import Route
 
 from monitor.errors import AddressInUseError, MonitorError
 from monitor.health import Health
-from monitor.http_access import HttpAccess, HttpSettings, TlsSettings, server_tls
-from monitor.http_limits import MAX_HEADER_BYTES, BoundedProtocol
+from monitor.http_port.access import HttpAccess, HttpSettings, TlsSettings, server_tls
+from monitor.http_port.limits import MAX_HEADER_BYTES, BoundedProtocol
 from monitor.status_page.rendering import CONTENT_SECURITY_POLICY
 
 __all__ = ["HttpPort", "HttpSettings", "application"]

@@ -7,10 +7,10 @@ from structlog.typing import FilteringBoundLogger
 
 from monitor.clock import Clock
 from monitor.errors import MonitorError
-from monitor.leadership import Leadership
 from monitor.ledger.errors import LeaseLost
 from monitor.ledger.jobs import Jobs
 from monitor.ledger.rows import LeaseToken
+from monitor.replica.leadership import Leadership
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

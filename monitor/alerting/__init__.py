@@ -1,0 +1,1 @@
+"""Alerts from what the ledger says: who looks, and what there is to find."""

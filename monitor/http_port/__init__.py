@@ -1,0 +1,1 @@
+"""The port that Prometheus, orchestrators and people ask: what it answers, to whom, and how much."""

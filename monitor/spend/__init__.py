@@ -1,0 +1,1 @@
+"""What calls of a model cost: the day's pots, and what is owed."""
