@@ -42,8 +42,8 @@ class RunningDaemon:
 
 
 def patience_for(events: int) -> float:
-    """Seconds that so many events may take on a busy machine, at five a second."""
-    return max(_PATIENCE_S, events / 5)
+    """Seconds that so many events may take on a busy machine, at two a second."""
+    return max(_PATIENCE_S, events / 2)
 
 
 def eventually(
