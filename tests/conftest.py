@@ -14,6 +14,7 @@ import tempfile
 import uuid
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
@@ -26,6 +27,11 @@ def lacking(reason: str) -> None:
     if os.environ.get("CI", "").lower() in ("1", "true"):
         pytest.fail(f"CI must have everything: {reason}")
     pytest.skip(reason)
+
+
+# How long an example takes says how busy the machine is, and nothing about the code.
+hypothesis.settings.register_profile("patient", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("patient")
 
 
 @pytest.fixture(autouse=True)

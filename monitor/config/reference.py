@@ -61,6 +61,15 @@ def reference() -> str:
     return _HEAD + "".join(_described(section) for section in _sections("", Config))
 
 
+def keys() -> frozenset[str]:
+    """Every key as operators write it: `sampling.rate`, `scorers[].target`, `evaluation.versions.NAME.timeout`."""
+    return frozenset(
+        f"{section.key}.{name}" if section.key else name
+        for section in _sections("", Config)
+        for name in section.model.model_fields
+    )
+
+
 def _sections(key: str, model: type[BaseModel]) -> Iterator[_Section]:
     yield _Section(key=key, model=model)
     for name, field in model.model_fields.items():
