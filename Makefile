@@ -6,7 +6,7 @@ RESOLVE := uv pip compile --quiet --universal --python-version 3.11 --generate-h
 STAMP := $(VENV)/.installed
 export MLFLOW_DISABLE_TELEMETRY := true
 
-.PHONY: help install demo test test-faults image-test lint format bench dashboards lock clean
+.PHONY: help install demo test test-faults image-test lint format bench dashboards chart lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -50,6 +50,10 @@ bench: install ## Print the benchmarks' ratios
 
 dashboards: install ## Write the Grafana dashboards anew from deploy/dashboards
 	$(BIN)/python -m deploy.dashboards
+
+chart: ## Copy into the Helm chart what it cannot read from outside of itself
+	cp deploy/prometheus/health.rules.yml deploy/prometheus/quality.rules.yml deploy/helm/tracewatch/files/
+	cp deploy/grafana/dashboards/*.json deploy/helm/tracewatch/files/dashboards/
 
 lock: install ## Resolve the lock files anew
 	$(BIN)/$(RESOLVE) --output-file requirements.lock pyproject.toml

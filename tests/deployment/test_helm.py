@@ -1,0 +1,190 @@
+"""deploy/helm without a cluster: the chart is accepted, and what it renders is what Kubernetes and Tracewatch read."""
+
+import json
+import shutil
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import kubernetes_validate
+import pytest
+import yaml
+from conftest import lacking
+
+from monitor.config import load_config
+
+ROOT = Path(__file__).parents[2]
+CHART = ROOT / "deploy" / "helm" / "tracewatch"
+VALUES = {"defaults": (), "all": (CHART / "ci" / "all-values.yaml",), "file": (CHART / "ci" / "file-values.yaml",)}
+KUBERNETES = "1.34"
+NOT_IN_KUBERNETES = {"ServiceMonitor", "PrometheusRule", "ScaledObject"}
+SECRETS = {"LEDGER_PASSWORD": "x", "OPENAI_API_KEY": "x"}
+
+
+def helm(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    """Run helm."""
+    if shutil.which("helm") is None:
+        lacking("helm is not installed")
+    command = ["helm", *map(str, arguments), "--kube-version", f"{KUBERNETES}.0"]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def rendered(files: Sequence[Path]) -> dict[str, dict[str, Any]]:
+    """The objects of a release by kind and name."""
+    options = [option for file in files for option in ("--values", str(file))]
+    done = helm("template", "shop", CHART, *options)
+    assert done.returncode == 0, done.stderr
+    objects = [each for each in yaml.safe_load_all(done.stdout) if each]
+    return {f"{each['kind']}/{each['metadata']['name']}": each for each in objects}
+
+
+@pytest.fixture(scope="module")
+def releases() -> Mapping[str, Mapping[str, dict[str, Any]]]:
+    """What each file of values renders."""
+    return {name: rendered(files) for name, files in VALUES.items()}
+
+
+def pod(release: Mapping[str, dict[str, Any]], name: str = "Deployment/shop-tracewatch") -> dict[str, Any]:
+    found: dict[str, Any] = release[name]["spec"]["template"]["spec"]
+    return found
+
+
+@pytest.mark.parametrize("files", VALUES.values(), ids=VALUES)
+def test_helm_finds_nothing(files: Sequence[Path]) -> None:
+    """Warnings count."""
+    done = helm("lint", "--strict", CHART, *[option for file in files for option in ("--values", file)])
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("name", VALUES)
+def test_kubernetes_takes_every_object(releases: Any, name: str) -> None:
+    """By its own schemas, in which unknown fields are errors."""
+    for each in releases[name].values():
+        if each["kind"] not in NOT_IN_KUBERNETES:
+            kubernetes_validate.validate(each, KUBERNETES, strict=True)
+
+
+@pytest.mark.parametrize("name", VALUES)
+def test_the_daemon_reads_its_configuration(releases: Any, name: str, tmp_path: Path) -> None:
+    """And listens where the probes ask, whatever the values say."""
+    text = releases[name]["ConfigMap/shop-tracewatch"]["data"]["tracewatch.yaml"]
+    (tmp_path / "tracewatch.yaml").write_text(text)
+    config = load_config([tmp_path / "tracewatch.yaml"], SECRETS)
+    assert (config.http.host, config.http.port) == ("0.0.0.0", 9464)  # noqa: S104 - in a pod
+    assert [port["containerPort"] for port in pod(releases[name])["containers"][0]["ports"]] == [9464]
+
+
+@pytest.mark.parametrize("name", VALUES)
+def test_every_pod_has_no_rights(releases: Any, name: str) -> None:
+    """Not root, nothing to write on, no capability, no way to Kubernetes' API."""
+    pods = [
+        each["spec"]["template"]["spec"] for each in releases[name].values() if each["kind"] in {"Deployment", "Job"}
+    ]
+    assert len(pods) == (2 if name == "all" else 1)
+    for each in pods:
+        assert each["automountServiceAccountToken"] is False
+        assert (each["securityContext"]["runAsNonRoot"], each["securityContext"]["runAsUser"]) == (True, 10001)
+        [container] = each["containers"]
+        confined = {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        }
+        assert container["securityContext"] == confined
+        mounted = {mount["mountPath"] for mount in container["volumeMounts"]}
+        assert {"/etc/tracewatch", "/var/lib/tracewatch", "/tmp"} <= mounted  # noqa: S108 - in the pod
+        assert {mount["name"] for mount in container["volumeMounts"]} == {volume["name"] for volume in each["volumes"]}
+    assert not [each for each in releases[name] if each.split("/")[0] in {"Role", "ClusterRole", "RoleBinding"}]
+
+
+def test_images_come_by_digest_and_from_the_cluster_s_registry(releases: Any) -> None:
+    """`global.imageRegistry` wins, as in other charts."""
+    assert pod(releases["file"])["containers"][0]["image"] == f"registry.example/tracewatch@sha256:{'a' * 64}"
+    assert pod(releases["defaults"])["containers"][0]["image"].startswith("tracewatch:")
+
+
+def test_everything_that_is_asked_for_is_there(releases: Any) -> None:
+    """And nothing of it where it is not."""
+    kinds = {each.split("/")[0] for each in releases["all"]}
+    assert kinds >= {*NOT_IN_KUBERNETES, "Deployment", "Service", "PodDisruptionBudget", "NetworkPolicy", "Job"}
+    assert {each.split("/")[0] for each in releases["defaults"]} == {
+        "Deployment",
+        "Service",
+        "ServiceAccount",
+        "ConfigMap",
+    }
+    deployment = releases["all"]["Deployment/shop-tracewatch"]
+    assert "replicas" not in deployment["spec"]
+    assert pod(releases["all"])["containers"][0]["envFrom"] == [{"secretRef": {"name": "tracewatch"}}]
+
+
+def test_the_hook_migrates_before_anything_of_the_release_is_there(releases: Any) -> None:
+    """Its settings are a hook as well, of a lower weight, and it needs no account of the release's."""
+    job, settings = (releases["all"][f"{kind}/shop-tracewatch-migration"] for kind in ("Job", "ConfigMap"))
+    hooks = [each["metadata"]["annotations"] for each in (settings, job)]
+    assert [each["helm.sh/hook"] for each in hooks] == ["pre-install,pre-upgrade"] * 2
+    assert int(hooks[0]["helm.sh/hook-weight"]) < int(hooks[1]["helm.sh/hook-weight"])
+    inside = pod(releases["all"], "Job/shop-tracewatch-migration")
+    assert inside["serviceAccountName"] == "default"
+    assert inside["containers"][0]["args"] == ["migrate", "-c", "/etc/tracewatch/tracewatch.yaml"]
+    assert inside["volumes"][0]["configMap"]["name"] == settings["metadata"]["name"]
+
+
+def test_the_scaled_object_and_the_monitor_point_at_what_is_there(releases: Any) -> None:
+    """The group whose lag is asked for is the daemon's own."""
+    release = releases["all"]
+    scaled = release["ScaledObject/shop-tracewatch"]["spec"]
+    assert f"Deployment/{scaled['scaleTargetRef']['name']}" in release
+    [trigger] = scaled["triggers"]
+    assert trigger["metadata"]["consumerGroup"] == "tracewatch-shop"
+    monitor, service = (release[f"{kind}/shop-tracewatch"] for kind in ("ServiceMonitor", "Service"))
+    assert monitor["spec"]["selector"]["matchLabels"].items() <= service["metadata"]["labels"].items()
+    assert monitor["spec"]["endpoints"][0]["port"] == service["spec"]["ports"][0]["name"]
+    labels = release["Deployment/shop-tracewatch"]["spec"]["template"]["metadata"]["labels"]
+    assert service["spec"]["selector"].items() <= labels.items()
+
+
+def test_prometheus_takes_the_rules(releases: Any, promtool: Any, tmp_path: Path) -> None:
+    """They are those of deploy/prometheus, word for word."""
+    groups = releases["all"]["PrometheusRule/shop-tracewatch"]["spec"]["groups"]
+    (tmp_path / "rules.yml").write_text(yaml.safe_dump({"groups": groups}))
+    assert "SUCCESS" in promtool("check", "rules", "rules.yml", folder=tmp_path)
+    sources = [ROOT / "deploy" / "prometheus" / name for name in ("health.rules.yml", "quality.rules.yml")]
+    assert groups == [group for source in sources for group in yaml.safe_load(source.read_text())["groups"]]
+
+
+def test_grafana_takes_the_dashboards(releases: Any) -> None:
+    """They are those of deploy/grafana."""
+    data = releases["all"]["ConfigMap/shop-tracewatch-dashboards"]["data"]
+    sources = sorted((ROOT / "deploy" / "grafana" / "dashboards").glob("*.json"))
+    assert {name: json.loads(text) for name, text in data.items()} == {
+        f"tracewatch-{source.name}": json.loads(source.read_text()) for source in sources
+    }
+
+
+def test_the_chart_s_copies_are_up_to_date() -> None:
+    """A chart cannot read what lies outside of it: `make chart` copies it."""
+    copies = {path.name: path.read_bytes() for path in (CHART / "files").rglob("*.*")}
+    sources = [ROOT / "deploy" / "prometheus" / name for name in ("health.rules.yml", "quality.rules.yml")]
+    sources += (ROOT / "deploy" / "grafana" / "dashboards").glob("*.json")
+    assert copies == {path.name: path.read_bytes() for path in sources}
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("replicas=2",), "replicas: more than one replica needs a ledger on PostgreSQL"),
+        (("keda.enabled=true",), "keda.enabled: scaling needs a ledger on PostgreSQL"),
+        (("migration.enabled=true",), "migration.enabled: a job cannot reach a ledger on SQLite"),
+        (("image.digest=abc",), "digest"),
+        (("replica=2",), "replica"),
+        (("service.port=0",), "port"),
+        (("config.app=",), "app"),
+    ],
+)
+def test_wrong_values_are_refused_by_their_name(options: Sequence[str], words: str) -> None:
+    """Before anything reaches a cluster."""
+    done = helm("template", "shop", CHART, *[part for option in options for part in ("--set", option)])
+    assert done.returncode != 0
+    assert words in done.stderr
