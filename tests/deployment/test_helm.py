@@ -3,7 +3,7 @@
 import json
 import shutil
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from monitor.config import load_config
 
 ROOT = Path(__file__).parents[2]
 CHART = ROOT / "deploy" / "helm" / "tracewatch"
-VALUES = {"defaults": (), "all": (CHART / "ci" / "all-values.yaml",), "file": (CHART / "ci" / "file-values.yaml",)}
+VALUES = {name: CHART / "ci" / f"{name}-values.yaml" for name in ("minimal", "all", "file")}
 KUBERNETES = "1.34"
 NOT_IN_KUBERNETES = {"ServiceMonitor", "PrometheusRule", "ScaledObject"}
 SECRETS = {"LEDGER_PASSWORD": "x", "OPENAI_API_KEY": "x"}
@@ -30,10 +30,9 @@ def helm(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
-def rendered(files: Sequence[Path]) -> dict[str, dict[str, Any]]:
+def rendered(values: Path, *options: str) -> dict[str, dict[str, Any]]:
     """The objects of a release by kind and name."""
-    options = [option for file in files for option in ("--values", str(file))]
-    done = helm("template", "shop", CHART, *options)
+    done = helm("template", "shop", CHART, "--values", values, *options)
     assert done.returncode == 0, done.stderr
     objects = [each for each in yaml.safe_load_all(done.stdout) if each]
     return {f"{each['kind']}/{each['metadata']['name']}": each for each in objects}
@@ -42,7 +41,7 @@ def rendered(files: Sequence[Path]) -> dict[str, dict[str, Any]]:
 @pytest.fixture(scope="module")
 def releases() -> Mapping[str, Mapping[str, dict[str, Any]]]:
     """What each file of values renders."""
-    return {name: rendered(files) for name, files in VALUES.items()}
+    return {name: rendered(values) for name, values in VALUES.items()}
 
 
 def pod(release: Mapping[str, dict[str, Any]], name: str = "Deployment/shop-tracewatch") -> dict[str, Any]:
@@ -50,10 +49,10 @@ def pod(release: Mapping[str, dict[str, Any]], name: str = "Deployment/shop-trac
     return found
 
 
-@pytest.mark.parametrize("files", VALUES.values(), ids=VALUES)
-def test_helm_finds_nothing(files: Sequence[Path]) -> None:
+@pytest.mark.parametrize("values", VALUES.values(), ids=VALUES)
+def test_helm_finds_nothing(values: Path) -> None:
     """Warnings count."""
-    done = helm("lint", "--strict", CHART, *[option for file in files for option in ("--values", file)])
+    done = helm("lint", "--strict", CHART, "--values", values)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
@@ -101,14 +100,14 @@ def test_every_pod_has_no_rights(releases: Any, name: str) -> None:
 def test_images_come_by_digest_and_from_the_cluster_s_registry(releases: Any) -> None:
     """`global.imageRegistry` wins, as in other charts."""
     assert pod(releases["file"])["containers"][0]["image"] == f"registry.example/tracewatch@sha256:{'a' * 64}"
-    assert pod(releases["defaults"])["containers"][0]["image"].startswith("tracewatch:")
+    assert pod(releases["minimal"])["containers"][0]["image"].startswith("tracewatch:")
 
 
 def test_everything_that_is_asked_for_is_there(releases: Any) -> None:
     """And nothing of it where it is not."""
     kinds = {each.split("/")[0] for each in releases["all"]}
     assert kinds >= {*NOT_IN_KUBERNETES, "Deployment", "Service", "PodDisruptionBudget", "NetworkPolicy", "Job"}
-    assert {each.split("/")[0] for each in releases["defaults"]} == {
+    assert {each.split("/")[0] for each in releases["minimal"]} == {
         "Deployment",
         "Service",
         "ServiceAccount",
@@ -120,13 +119,19 @@ def test_everything_that_is_asked_for_is_there(releases: Any) -> None:
 
 
 def test_the_hook_migrates_before_anything_of_the_release_is_there(releases: Any) -> None:
-    """Its settings are a hook as well, of a lower weight, and it needs no account of the release's."""
-    job, settings = (releases["all"][f"{kind}/shop-tracewatch-migration"] for kind in ("Job", "ConfigMap"))
-    hooks = [each["metadata"]["annotations"] for each in (settings, job)]
-    assert [each["helm.sh/hook"] for each in hooks] == ["pre-install,pre-upgrade"] * 2
-    assert int(hooks[0]["helm.sh/hook-weight"]) < int(hooks[1]["helm.sh/hook-weight"])
+    """What it needs are hooks as well, of a lower weight: settings, account, and the way to the database."""
+    names = [f"{kind}/shop-tracewatch-migration" for kind in ("Job", "ConfigMap", "ServiceAccount", "NetworkPolicy")]
+    job, *needed = (releases["all"][name] for name in names)
+    weight = int(job["metadata"]["annotations"]["helm.sh/hook-weight"])
+    for each in needed:
+        assert each["metadata"]["annotations"]["helm.sh/hook"] == "pre-install,pre-upgrade"
+        assert int(each["metadata"]["annotations"]["helm.sh/hook-weight"]) < weight
+    settings, account, policy = needed
     inside = pod(releases["all"], "Job/shop-tracewatch-migration")
-    assert inside["serviceAccountName"] == "default"
+    assert inside["serviceAccountName"] == account["metadata"]["name"]
+    labels = job["spec"]["template"]["metadata"]["labels"]
+    assert policy["spec"]["podSelector"]["matchLabels"].items() <= labels.items()
+    assert not releases["all"]["Service/shop-tracewatch"]["spec"]["selector"].items() <= labels.items()
     assert inside["containers"][0]["args"] == ["migrate", "-c", "/etc/tracewatch/tracewatch.yaml"]
     assert inside["volumes"][0]["configMap"]["name"] == settings["metadata"]["name"]
 
@@ -171,20 +176,55 @@ def test_the_chart_s_copies_are_up_to_date() -> None:
     assert copies == {path.name: path.read_bytes() for path in sources}
 
 
+def test_the_longest_name_of_a_release_fits() -> None:
+    """Kubernetes takes 63 characters, Helm 53 for a release."""
+    done = helm("template", "s" * 53, CHART, "--values", VALUES["all"])
+    assert done.returncode == 0, done.stderr
+    names = [each["metadata"]["name"] for each in yaml.safe_load_all(done.stdout) if each]
+    assert max(map(len, names)) <= 63
+
+
+def test_pods_are_spread_by_the_labels_of_the_release(releases: Any) -> None:
+    """A constraint without a selector would count nothing."""
+    deployment = releases["minimal"]["Deployment/shop-tracewatch"]["spec"]
+    [constraint] = deployment["template"]["spec"]["topologySpreadConstraints"]
+    assert constraint["labelSelector"] == deployment["selector"]
+
+
 @pytest.mark.parametrize(
-    ("options", "words"),
+    ("values", "option", "words"),
     [
-        (("replicas=2",), "replicas: more than one replica needs a ledger on PostgreSQL"),
-        (("keda.enabled=true",), "keda.enabled: scaling needs a ledger on PostgreSQL"),
-        (("migration.enabled=true",), "migration.enabled: a job cannot reach a ledger on SQLite"),
-        (("image.digest=abc",), "digest"),
-        (("replica=2",), "replica"),
-        (("service.port=0",), "port"),
-        (("config.app=",), "app"),
+        ("minimal", "replicas=2", "replicas: more than one replica needs a ledger on PostgreSQL"),
+        ("minimal", "keda.enabled=true", "keda.enabled: scaling needs a ledger on PostgreSQL"),
+        ("minimal", "migration.enabled=true", "migration.enabled: a job cannot reach a ledger on SQLite"),
+        ("all", "config.ledger.url=${LEDGER:-sqlite:///x.db}", "keda.enabled: scaling needs"),
+        ("all", "config.source.bootstrap_servers=${KAFKA}", "config.source.bootstrap_servers must be written out"),
+        ("all", "config.source.topic=", "config.source.topic must be written out"),
+        ("all", "config.source.kind=file", "config.source is no Kafka topic"),
+        ("all", "keda.minReplicas=9", "keda.minReplicas: must not be greater"),
+        ("minimal", "config.pipeline.shutdown_deadline=2m", "terminationGracePeriodSeconds: must be longer"),
+        ("minimal", "image.digest=abc", "digest"),
+        ("minimal", "replica=2", "replica"),
+        ("minimal", "service.port=0", "port"),
+        ("minimal", "config.app=", "app"),
+        ("minimal", r"podLabels.app\.kubernetes\.io/name=x", "app.kubernetes.io/name"),
     ],
 )
-def test_wrong_values_are_refused_by_their_name(options: Sequence[str], words: str) -> None:
+def test_wrong_values_are_refused_by_their_name(values: str, option: str, words: str) -> None:
     """Before anything reaches a cluster."""
-    done = helm("template", "shop", CHART, *[part for option in options for part in ("--set", option)])
+    done = helm("template", "shop", CHART, "--values", VALUES[values], "--set", option)
     assert done.returncode != 0
     assert words in done.stderr
+
+
+def test_a_release_must_say_what_it_watches() -> None:
+    """No default stands in for an application, a stream and scorers."""
+    done = helm("template", "shop", CHART)
+    assert done.returncode != 0
+    assert all(key in done.stderr for key in ("app", "source", "scorers"))
+
+
+def test_values_may_be_taken_away() -> None:
+    """As other charts allow."""
+    release = rendered(VALUES["all"], "--set", "global=null", "--set", "dashboards.labels.grafana_dashboard=null")
+    assert "ConfigMap/shop-tracewatch-dashboards" in release

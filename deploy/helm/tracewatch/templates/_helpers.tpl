@@ -1,5 +1,6 @@
 {{- define "tracewatch.name" -}}
-{{- if contains .Chart.Name .Release.Name }}{{ .Release.Name }}{{ else }}{{ .Release.Name }}-{{ .Chart.Name }}{{ end -}}
+{{- /* Short enough for a suffix: Kubernetes takes 63 characters. */ -}}
+{{- ternary .Release.Name (printf "%s-%s" .Release.Name .Chart.Name) (contains .Chart.Name .Release.Name) | trunc 52 | trimSuffix "-" -}}
 {{- end }}
 
 {{- define "tracewatch.selector" -}}
@@ -15,7 +16,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- end }}
 
 {{- define "tracewatch.image" -}}
-{{- $registry := coalesce .Values.global.imageRegistry .Values.image.registry -}}
+{{- $registry := coalesce (dig "imageRegistry" "" (.Values.global | default dict)) .Values.image.registry -}}
 {{- $name := ternary (printf "%s/%s" $registry .Values.image.repository) .Values.image.repository (not (empty $registry)) -}}
 {{- if .Values.image.digest }}{{ $name }}@{{ .Values.image.digest }}{{ else }}{{ $name }}:{{ .Values.image.tag | default .Chart.AppVersion }}{{ end -}}
 {{- end }}
@@ -29,8 +30,29 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- dig "ledger" "url" "sqlite:///tracewatch.db" .Values.config -}}
 {{- end }}
 
+{{- /* Not empty where the ledger is a file, also by the default of a ${NAME:-sqlite...}. */ -}}
+{{- define "tracewatch.onFile" -}}
+{{- if contains "sqlite" (include "tracewatch.ledger" .) }}yes{{ end -}}
+{{- end }}
+
+{{- define "tracewatch.drainSeconds" -}}
+{{- $deadline := dig "pipeline" "shutdown_deadline" "20s" .Values.config | toString -}}
+{{- $unit := dict "s" 1 "m" 60 "h" 3600 -}}
+{{- mul (regexFind "^[0-9]+" $deadline | atoi) (get $unit (regexFind "[smh]$" $deadline) | default 1) -}}
+{{- end }}
+
 {{- define "tracewatch.check" -}}
-{{- $sqlite := hasPrefix "sqlite" (include "tracewatch.ledger" .) -}}
+{{- if le (int .Values.terminationGracePeriodSeconds) (int (include "tracewatch.drainSeconds" .)) }}{{ fail "terminationGracePeriodSeconds: must be longer than config.pipeline.shutdown_deadline" }}{{ end -}}
+{{- if .Values.keda.enabled -}}
+{{- $source := .Values.config.source -}}
+{{- if ne ($source.kind | default "kafka") "kafka" }}{{ fail "keda.enabled: config.source is no Kafka topic" }}{{ end -}}
+{{- range list "bootstrap_servers" "topic" -}}
+{{- $value := get $source . | toString -}}
+{{- if or (empty $value) (contains "${" $value) }}{{ fail (printf "keda.enabled: config.source.%s must be written out, as KEDA reads it too" .) }}{{ end -}}
+{{- end -}}
+{{- if gt (int .Values.keda.minReplicas) (int .Values.keda.maxReplicas) }}{{ fail "keda.minReplicas: must not be greater than keda.maxReplicas" }}{{ end -}}
+{{- end -}}
+{{- $sqlite := include "tracewatch.onFile" . -}}
 {{- if and $sqlite (gt (int .Values.replicas) 1) }}{{ fail "replicas: more than one replica needs a ledger on PostgreSQL (config.ledger.url)" }}{{ end -}}
 {{- if and $sqlite .Values.keda.enabled }}{{ fail "keda.enabled: scaling needs a ledger on PostgreSQL (config.ledger.url)" }}{{ end -}}
 {{- if and $sqlite .Values.migration.enabled }}{{ fail "migration.enabled: a job cannot reach a ledger on SQLite (config.ledger.url)" }}{{ end -}}
@@ -62,7 +84,6 @@ volumeMounts:
 {{- end }}
 
 {{- define "tracewatch.pod" -}}
-serviceAccountName: {{ include "tracewatch.name" . }}
 automountServiceAccountToken: false
 enableServiceLinks: false
 securityContext:
@@ -87,4 +108,15 @@ tolerations:
 affinity:
   {{- toYaml . | nindent 2 }}
 {{- end }}
+{{- end }}
+
+{{- define "tracewatch.egress" -}}
+{{- if .Values.networkPolicy.egress -}}
+- ports:
+    - {port: 53, protocol: UDP}
+    - {port: 53, protocol: TCP}
+{{ toYaml .Values.networkPolicy.egress }}
+{{- else -}}
+- {}
+{{- end -}}
 {{- end }}
