@@ -202,7 +202,9 @@ def test_pods_are_spread_by_the_labels_of_the_release(releases: Any) -> None:
         ("all", "config.source.topic=", "config.source.topic must be written out"),
         ("all", "config.source.kind=file", "config.source is no Kafka topic"),
         ("all", "keda.minReplicas=9", "keda.minReplicas: must not be greater"),
-        ("minimal", "config.pipeline.shutdown_deadline=2m", "terminationGracePeriodSeconds: must be longer"),
+        ("minimal", "config.pipeline.shutdown_deadline=1.5m", "terminationGracePeriodSeconds: must be longer"),
+        ("minimal", "config.pipeline.shutdown_deadline=1d", "terminationGracePeriodSeconds: must be longer"),
+        ("minimal", "config.pipeline=null", "pipeline"),
         ("minimal", "image.digest=abc", "digest"),
         ("minimal", "replica=2", "replica"),
         ("minimal", "service.port=0", "port"),
@@ -228,3 +230,12 @@ def test_values_may_be_taken_away() -> None:
     """As other charts allow."""
     release = rendered(VALUES["all"], "--set", "global=null", "--set", "dashboards.labels.grafana_dashboard=null")
     assert "ConfigMap/shop-tracewatch-dashboards" in release
+
+
+def test_large_and_short_values_keep_their_meaning() -> None:
+    """YAML reads a million as a float, and half a second is less than 500."""
+    release = rendered(
+        VALUES["all"], "--set-json", "keda.lagThreshold=1000000", "--set", "config.pipeline.shutdown_deadline=500ms"
+    )
+    [trigger] = release["ScaledObject/shop-tracewatch"]["spec"]["triggers"]
+    assert trigger["metadata"]["lagThreshold"] == "1000000"

@@ -37,8 +37,8 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 
 {{- define "tracewatch.drainSeconds" -}}
 {{- $deadline := dig "pipeline" "shutdown_deadline" "20s" .Values.config | toString -}}
-{{- $unit := dict "s" 1 "m" 60 "h" 3600 -}}
-{{- mul (regexFind "^[0-9]+" $deadline | atoi) (get $unit (regexFind "[smh]$" $deadline) | default 1) -}}
+{{- $seconds := dict "ms" 0.001 "s" 1 "m" 60 "h" 3600 "d" 86400 -}}
+{{- mulf (regexFind "^[0-9.]+" $deadline | float64) (get $seconds (regexFind "[a-z]+$" $deadline) | default 1) | ceil -}}
 {{- end }}
 
 {{- define "tracewatch.check" -}}
