@@ -2,15 +2,13 @@
 
 import json
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-import mlflow
 import pytest
 import yaml
-from mlflow.entities import AssessmentSource, AssessmentSourceType
+from mlflow.entities import AssessmentSource, AssessmentSourceType, Feedback
 from mlflow.tracing.client import TracingClient
 from typer.testing import CliRunner
 from webhook_receiver import WebhookReceiver
@@ -68,9 +66,9 @@ def publish(folder: Path, name: str, events: int) -> list[str]:
     return [mlflow_trace_id(f"{name}-{number}") for number in range(events)]
 
 
-def say(trace_id: str, value: str) -> None:
+def say(client: TracingClient, trace_id: str, value: str) -> None:
     source = AssessmentSource(source_type=AssessmentSourceType.HUMAN, source_id="ann")
-    mlflow.log_feedback(trace_id=trace_id, name="safety", value=value, source=source)
+    client.log_assessment(trace_id, Feedback(name="safety", value=value, source=source))
 
 
 def status(file: Path) -> dict[str, Any]:
@@ -78,17 +76,6 @@ def status(file: Path) -> dict[str, Any]:
     assert result.exit_code == 0, result.output
     value: dict[str, Any] = json.loads(result.stdout)
     return value
-
-
-@contextmanager
-def tracking(uri: str) -> Iterator[TracingClient]:
-    """MLflow's own functions on this store, as the people who label use them."""
-    before = mlflow.get_tracking_uri()
-    mlflow.set_tracking_uri(uri)
-    try:
-        yield TracingClient(uri)
-    finally:
-        mlflow.set_tracking_uri(before)
 
 
 @pytest.fixture
@@ -105,7 +92,8 @@ def test_labels_made_in_mlflow_tell_how_good_the_judge_is_and_a_judge_that_moved
     traces = publish(tmp_path, "good", TRACES)
     drawn = [each for each in traces if draw(each, RATE) is not None]
     others = [each for each in traces if each not in drawn]
-    with WebhookReceiver() as webhook, tracking(mlflow_uri) as client:
+    client = TracingClient(mlflow_uri)
+    with WebhookReceiver() as webhook:
         settings = configuration(tmp_path, mlflow_uri, judge.base_url, webhook.address)
         file = tmp_path / "tracewatch.yaml"
         file.write_text(yaml.safe_dump(settings))
@@ -118,9 +106,9 @@ def test_labels_made_in_mlflow_tell_how_good_the_judge_is_and_a_judge_that_moved
             assert_drawn(client, ledger, drawn, others)
 
             for number, each in enumerate(drawn):
-                say(each, "no" if number < WRONG else "yes")
+                say(client, each, "no" if number < WRONG else "yes")
             for each in others:
-                say(each, "no")
+                say(client, each, "no")
             daemon.eventually(lambda: status(file)["judges"][0]["listed"] == len(others), "the others are listed")
             daemon.eventually(lambda: status(file)["judges"][0]["labels"] == len(drawn), "every label is read")
             daemon.eventually(
