@@ -1,11 +1,13 @@
 """A daemon in a thread of the test run, for acceptance tests: the same parts as the command, without its signals."""
 
+import logging
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TextIO, cast
 
 import httpx
 import structlog
@@ -62,6 +64,24 @@ def eventually(
         turn.wait(0.05)
 
 
+class _StandardError:
+    """Standard error as it is at each line: pytest takes it away and gives it back."""
+
+    def write(self, text: str) -> int:
+        return sys.stderr.write(text)
+
+    def flush(self) -> None:
+        sys.stderr.flush()
+
+
+def _log() -> Any:
+    """Where a daemon's process logs: standard output is for the answers of commands, which tests read."""
+    return structlog.wrap_logger(
+        structlog.PrintLogger(cast("TextIO", _StandardError())),
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+    )
+
+
 @contextmanager
 def running(config: Config, clock: Clock | None = None) -> Iterator[RunningDaemon]:
     """Run the daemon until the block ends; an error of the daemon is the block's. The clock is the machine's own."""
@@ -81,7 +101,7 @@ def _running(config: Config, clock: Clock | None) -> Iterator[RunningDaemon]:
 
     def run() -> None:
         try:
-            Daemon(config, structlog.get_logger(), stop, clock or SystemClock()).run(on_start)
+            Daemon(config, _log(), stop, clock or SystemClock()).run(on_start)
         except BaseException as error:  # noqa: BLE001 - raised again in the test's thread
             errors.append(error)
         finally:
