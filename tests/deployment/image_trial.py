@@ -21,6 +21,8 @@ from typing import Any
 
 _PATIENCE_S = 180.0
 _EVENTS = 20
+_BUILDERS = ("pip", "pip3", "gcc", "make")
+_INSTALLERS = ("pip", "setuptools", "wheel")
 _METRICS = "http://127.0.0.1:9464/metrics"
 _ENTER = """
 set -e
@@ -91,10 +93,7 @@ def container_of(image: str) -> Iterator[Container]:
             os.chown(state, 10001, 10001)
             settings.mkdir()
             (settings / "tracewatch.yaml").write_text(_CONFIGURATION)
-            events = [
-                {"trace_id": f"t-{number}", "inputs": {"q": number}, "outputs": "yes"} for number in range(_EVENTS)
-            ]
-            (settings / "events.jsonl").write_text("".join(json.dumps(event) + "\n" for event in events))
+            (settings / "events.jsonl").write_text("".join(_event(number) for number in range(_EVENTS)))
             Path(folder).chmod(0o755)
             (root / "etc/tracewatch").mkdir(exist_ok=True)
             config = json.loads(_buildah("inspect", "--type", "image", image))["Docker"]["config"]
@@ -111,8 +110,10 @@ def look_inside(container: Container) -> None:
     code, words = container.says("touch", "/opt/tracewatch/x")
     told("its root is read-only", code != 0 and "Read-only" in words, words)
     told("it may write to its volume and to /tmp", container.says("sh", "-c", "touch x && mktemp")[0] == 0)
-    code, words = container.says("sh", "-c", "command -v pip pip3 gcc make; python3 -m pip --version")
-    told("nothing in it installs or builds", code != 0 and "No module named pip" in words, words)
+    found = [name for name in _BUILDERS if container.says("sh", "-c", f"command -v {name}")[0] == 0]
+    asked = f"import importlib.util as u; print([n for n in {_INSTALLERS} if u.find_spec(n)])"
+    _, modules = container.says("python3", "-c", asked)
+    told("nothing in it installs or builds", not found and modules == "[]", f"{found} {modules}")
     labels = {key.rpartition(".")[2]: value for key, value in config["Labels"].items()}
     wanted = {"title", "description", "licenses", "version", "revision", "source"}
     told("it has the labels of the Open Container Initiative", wanted <= set(labels), str(labels))
