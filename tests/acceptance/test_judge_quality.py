@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from webhook_receiver import WebhookReceiver
 
 from consumers.events import mlflow_trace_id
 from monitor.cli import app
+from monitor.clock import SystemClock
+from monitor.commands.status import status_json
 from monitor.config import Config
 from monitor.demo.scripted_endpoint import ScriptedEndpoint
 from monitor.labels.drawing import LABEL_TAG, WANTED, draw
@@ -71,7 +74,8 @@ def say(client: TracingClient, trace_id: str, value: str) -> None:
     client.log_assessment(trace_id, Feedback(name="safety", value=value, source=source))
 
 
-def status(file: Path) -> dict[str, Any]:
+def printed_status(file: Path) -> dict[str, Any]:
+    """What the command prints. Not while the daemon runs: in this process it logs where commands print."""
     result = CliRunner().invoke(app, ["status", "-c", str(file), "--json"])
     assert result.exit_code == 0, result.output
     value: dict[str, Any] = json.loads(result.stdout)
@@ -99,6 +103,7 @@ def test_labels_made_in_mlflow_tell_how_good_the_judge_is_and_a_judge_that_moved
         file.write_text(yaml.safe_dump(settings))
         with running(judging_again_each_second(settings)) as daemon:
             ledger = open_ledger(settings["ledger"]["url"])
+            known = partial(status_json, Config.model_validate(settings), ledger, SystemClock())
             daemon.eventually(
                 lambda: sum(len(ledger.intake.verdicts_of(each)) for each in traces) == 2 * TRACES, "every verdict"
             )
@@ -109,15 +114,13 @@ def test_labels_made_in_mlflow_tell_how_good_the_judge_is_and_a_judge_that_moved
                 say(client, each, "no" if number < WRONG else "yes")
             for each in others:
                 say(client, each, "no")
-            daemon.eventually(lambda: status(file)["judges"][0]["listed"] == len(others), "the others are listed")
-            daemon.eventually(lambda: status(file)["judges"][0]["labels"] == len(drawn), "every label is read")
+            daemon.eventually(lambda: known()["judges"][0]["listed"] == len(others), "the others are listed")
+            daemon.eventually(lambda: known()["judges"][0]["labels"] == len(drawn), "every label is read")
             daemon.eventually(
-                lambda: (
-                    (found := status(file)["judges"][0]["frozen"])["rows"] == len(drawn) and found["moved"] is False
-                ),
+                lambda: (found := known()["judges"][0]["frozen"])["rows"] == len(drawn) and found["moved"] is False,
                 "the set is frozen and judged again",
             )
-            assert_quality(status(file), len(drawn), len(others))
+            assert_quality(known(), len(drawn), len(others))
             daemon.eventually(lambda: "tracewatch_judge_agreement" in daemon.metrics(), "the metrics")
             metrics = daemon.metrics()
 
@@ -127,7 +130,7 @@ def test_labels_made_in_mlflow_tell_how_good_the_judge_is_and_a_judge_that_moved
             )
             publish(tmp_path, "later", 30)
             daemon.eventually(lambda: held_back(ledger), "the fall, held back")
-        told = status(file)
+        told = printed_status(file)
         words = CliRunner().invoke(app, ["status", "-c", str(file)], env={"COLUMNS": "80"}).output
         ledger.close()
         assert [each.json["labels"]["kind"] for each in webhook.accepted] == ["judge_moved"]
