@@ -75,21 +75,33 @@ class _StandardError:
 
 
 def _log() -> Any:
-    """Where a daemon's process logs: standard output is for the answers of commands, which tests read."""
+    """Where a daemon's process logs: standard output is for the answers of commands, which tests read.
+
+    With processors of its own: what another test set for the whole process does not fit this logger.
+    """
     return structlog.wrap_logger(
         structlog.PrintLogger(cast("TextIO", _StandardError())),
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback),
+        ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
     )
 
 
 @contextmanager
-def running(config: Config, clock: Clock | None = None) -> Iterator[RunningDaemon]:
-    """Run the daemon until the block ends; an error of the daemon is the block's. The clock is the machine's own."""
+def running(config: Config, clock: Clock | None = None, *, log: Any = None) -> Iterator[RunningDaemon]:
+    """Run the daemon until the block ends; an error of the daemon is the block's.
+
+    The clock is the machine's own, and the log standard error, where none is given.
+    """
     with undone_afterwards():
-        yield from _running(config, clock)
+        yield from _running(config, clock or SystemClock(), log or _log())
 
 
-def _running(config: Config, clock: Clock | None) -> Iterator[RunningDaemon]:
+def _running(config: Config, clock: Clock, log: Any) -> Iterator[RunningDaemon]:
     stop = threading.Event()
     addresses: list[str] = []
     started = threading.Event()
@@ -101,7 +113,7 @@ def _running(config: Config, clock: Clock | None) -> Iterator[RunningDaemon]:
 
     def run() -> None:
         try:
-            Daemon(config, _log(), stop, clock or SystemClock()).run(on_start)
+            Daemon(config, log, stop, clock).run(on_start)
         except BaseException as error:  # noqa: BLE001 - raised again in the test's thread
             errors.append(error)
         finally:

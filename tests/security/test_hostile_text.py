@@ -108,10 +108,10 @@ def test_hostile_texts_pass_through_the_whole_daemon_as_data(
     settings = SourceSettings(bootstrap_servers=guarded_kafka.bootstrap_servers, topic=guarded_topic)
     events = [_event(number, text) for number, text in enumerate(HOSTILE.values())]
     publish_lines(settings, [json.dumps(event).encode() for event in events])
-    log = io.StringIO()
-    set_up_logs(LogSettings(level="debug"), log)
+    written = io.StringIO()
+    log = set_up_logs(LogSettings(level="debug"), written)
     try:
-        with running(config) as daemon:
+        with running(config, log=log) as daemon:
             ledger = open_ledger(postgres_ledger_url)
             daemon.eventually(lambda: ledger.positions.received() == len(events), "all are past the watermark")
             daemon.eventually(lambda: 'dataset="production"} ' in daemon.metrics(), "the figures are read")
@@ -128,7 +128,8 @@ def test_hostile_texts_pass_through_the_whole_daemon_as_data(
     expected = {"scored": len(events) - 1, "dead_lettered": 1}
     assert accounted == {(each.name, outcome): count for each in config.scorers for outcome, count in expected.items()}
     assert not list(tmp_path.rglob(f"*{MARKER}*"))
-    lines = log.getvalue().splitlines()
+    lines = written.getvalue().splitlines()
+    assert lines
     assert [line for line in lines if not line.isprintable() or line.startswith("2026-01-01")] == []
     assert [line for line in out.getvalue().split("\n") if not line.isprintable()] == []
     assert "app_version=" in page.replace("<wbr>", "")
