@@ -17,6 +17,7 @@ from monitor.evaluation.table import comparison_table
 from monitor.labels.standing import FrozenSet, JudgeStanding, ShadowAgreement
 from monitor.ledger import Accounted, AlertRow, JobRow, Ledger, PositionRow, ReplicaRow
 from monitor.overview import Overview, OverviewReader
+from monitor.series.watched import ALL
 from monitor.spend.spending import Spending
 
 _ALERTS_SHOWN = 10
@@ -169,7 +170,12 @@ def _series(config: Config, known: Overview) -> RenderableType:
     reasons = [
         f"  {each.scorer} in {each.segment}: {each.reason}\n" for each in known.series if each.reason is not None
     ]
-    return Group(plain_table(title, columns, rows), Text("".join(reasons), style="dim"))
+    changes = [
+        f"  {each.scorer}: anew since {_time(each.anew_ms)} UTC, when the scorer changed\n"
+        for each in known.series
+        if each.segment == ALL and each.anew_ms is not None
+    ]
+    return Group(plain_table(title, columns, rows), Text("".join([*reasons, *changes]), style="dim"))
 
 
 def _labels(config: Config, ledger: Ledger, known: Overview) -> RenderableType:

@@ -72,8 +72,10 @@ class Book:
         anew = self._drop_changed_scorers(bets)
         retired = self._retire(bets, end_ms)
         new = [key for key in sorted(bets) if key not in self._states]
+        changed = set(anew)
         for key in new:
-            self._states[key] = self._begin(key)
+            anew_ms = end_ms - self._block_ms if key in changed else None
+            self._states[key] = replace(self._begin(key), anew_ms=anew_ms)
         clock = self._clock = self._advanced_clock(end_ms)
         for key in new:
             began = clock.shares - self._block_ms / _HOUR_MS / clock.live

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 from monitor.ledger.rows import ClockRow, SeriesRow
 from monitor.ledger.series import Series
@@ -13,6 +13,8 @@ from monitor.stats.sequential import strength
 from monitor.stats.series import SeriesState
 
 Word = Literal["good", "regressed", "learning", "unknown"]
+
+CHANGED: Final = "the scorer has changed: its series begins anew with the next verdict"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +29,7 @@ class SeriesView:
         evidence: of a fall, alarm at 1, and kept there until it has recovered.
         detectable_drop: the smallest fall that would be found within a day.
         since_ms: since when it has regressed, by the test's account.
+        anew_ms: since when it is of another version of its scorer than before.
     """
 
     scorer: str
@@ -43,6 +46,7 @@ class SeriesView:
     detectable_drop: float | None
     since_ms: int | None
     shadow: bool
+    anew_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,8 +73,12 @@ class SeriesViews:
         """The views of rows that were read before."""
         for row in rows:
             scorer = self.scorers.get(row.scorer)
-            if scorer is not None and row.scorer_version == scorer.version:
+            if scorer is None:
+                continue
+            if row.scorer_version == scorer.version:
                 yield self._view(row, scorer, clock, now_ms, stream_is_quiet=stream_is_quiet)
+            else:
+                yield _outdated(row, scorer)
 
     def _view(
         self, row: SeriesRow, scorer: WatchedScorer, clock: ClockRow | None, now_ms: int, *, stream_is_quiet: bool
@@ -96,7 +104,28 @@ class SeriesViews:
             detectable_drop=drop,
             since_ms=None if state.alarm is None else state.alarm.onset_ms,
             shadow=not scorer.alerting,
+            anew_ms=state.anew_ms,
         )
+
+
+def _outdated(row: SeriesRow, scorer: WatchedScorer) -> SeriesView:
+    """A series of the scorer as it was; what it says is not true of the scorer as it is."""
+    return SeriesView(
+        scorer=row.scorer,
+        segment=row.segment,
+        scorer_version=scorer.version,
+        word="unknown",
+        reason=CHANGED,
+        rate=None,
+        lower=None,
+        upper=None,
+        verdicts=0,
+        reference=None,
+        evidence=None,
+        detectable_drop=None,
+        since_ms=None,
+        shadow=not scorer.alerting,
+    )
 
 
 def _word(

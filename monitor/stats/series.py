@@ -96,6 +96,7 @@ class SeriesState:
         deposited: reading of the clock of deposits, in hours, at the last bet.
         window: of now, and the one before it.
         alarms: how often it has regressed.
+        anew_ms: the block since which its scorer is another one than before; None where it has always been this one.
     """
 
     phase: Phase = "learning"
@@ -108,6 +109,7 @@ class SeriesState:
     window: Window | None = None
     window_before: Window | None = None
     alarms: int = 0
+    anew_ms: int | None = None
 
     @property
     def watched(self) -> bool:
@@ -135,6 +137,7 @@ class SeriesState:
             "window": _window_json(self.window),
             "window_before": _window_json(self.window_before),
             "alarms": self.alarms,
+            "anew_ms": self.anew_ms,
         }
 
     @classmethod
@@ -151,6 +154,8 @@ class SeriesState:
             window=_window_of(value["window"]),
             window_before=_window_of(value["window_before"]),
             alarms=value["alarms"],
+            # Earlier releases did not write it.
+            anew_ms=value.get("anew_ms"),
         )
 
 

@@ -116,6 +116,7 @@ def _of_test(tested: TestedSeries, looks: Looks) -> SeriesView:
         detectable_drop=tested.detectable_drop,
         evidence=tested.evidence,
         shadow=tested.shadow,
+        anew_ms=tested.anew_ms,
     )
 
 

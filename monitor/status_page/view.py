@@ -42,6 +42,7 @@ class SeriesView:
         spark: the pass rate of each of the last 24 hours, the oldest first.
         errors: verdicts of that time that are no answer.
         shadow: it is scored, and alerts nobody.
+        anew_ms: since when it is of another version of its scorer than before.
     """
 
     scorer: str
@@ -58,6 +59,7 @@ class SeriesView:
     spark: Sequence[float | None] = ()
     errors: int = 0
     shadow: bool = False
+    anew_ms: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

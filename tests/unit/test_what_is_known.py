@@ -3,6 +3,7 @@
 import io
 import json
 from collections.abc import Iterator
+from datetime import UTC, datetime
 
 import pytest
 from rich.console import Console
@@ -13,7 +14,7 @@ from monitor.commands.status import status_json, status_tables
 from monitor.config import Config
 from monitor.ledger.ledger import Ledger, open_ledger
 from tests.contracts.ledger.ledger_rows import alert
-from tests.unit.series.closing_stage import BEGAN_MS, MINUTE_MS, closing, fill, watched
+from tests.unit.series.closing_stage import BEGAN_MS, MINUTE_MS, closing, fill, verdict, watched
 
 END_MS = BEGAN_MS + 120 * MINUTE_MS
 CONFIG = Config.model_validate(
@@ -65,6 +66,18 @@ def test_status_never_shows_what_is_silent_as_good(ledger: Ledger) -> None:
     """A day later nothing has come: the reason stands below the table."""
     lines = printed(*status_tables(CONFIG, ledger, ManualClock(BEGAN_MS + 3 * 1440 * MINUTE_MS)))
     assert any("the scorer has stopped" in line for line in lines)
+
+
+def test_status_says_when_a_changed_scorer_began_its_series_anew(ledger: Ledger) -> None:
+    """Below the table; in the JSON as a time in ms."""
+    at_ms = BEGAN_MS + 100 * MINUTE_MS
+    ledger.intake.record(verdict(900, "pass", at_ms, scorer_version="1" * 12))
+    closing(ledger, watched(version="1" * 12)).close(None, at_ms + 3 * MINUTE_MS)
+    clock = ManualClock(at_ms + 4 * MINUTE_MS)
+    began = datetime.fromtimestamp(at_ms / 1000, tz=UTC).strftime("%Y-%m-%d %H:%M:%S")
+    lines = printed(*status_tables(CONFIG, ledger, clock))
+    assert f"  safety: anew since {began} UTC, when the scorer changed" in lines
+    assert [each["anew_ms"] for each in status_json(CONFIG, ledger, clock)["series"]] == [at_ms]
 
 
 def test_a_backtest_shows_the_regression_and_what_targets_would_have_cost(ledger: Ledger) -> None:

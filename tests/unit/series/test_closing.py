@@ -10,7 +10,10 @@ import pytest
 
 from monitor.ledger import LeaseLost
 from monitor.ledger.ledger import Ledger, open_ledger
+from monitor.series.blindness import Sight
+from monitor.series.view import CHANGED, SeriesViews
 from monitor.stats.confidence import hajek
+from monitor.stats.series import SeriesState
 from tests.unit.series.closing_stage import BEGAN_MS, MINUTE_MS, VERSION, closing, fill, policy, state, verdict, watched
 
 
@@ -158,7 +161,31 @@ def test_a_changed_scorer_starts_its_series_anew(ledger: Ledger) -> None:
     closing(ledger, watched(version="1" * 12)).close(None, at_ms + 3 * MINUTE_MS)
     [row] = ledger.series.all()
     assert (row.scorer_version, row.first_block, state(ledger).phase) == ("1" * 12, at_ms, "watching")
-    assert state(ledger).shown.n == 1
+    assert (state(ledger).shown.n, state(ledger).anew_ms) == (1, at_ms)
+    ledger.intake.record(verdict(901, "pass", at_ms + MINUTE_MS, scorer_version="1" * 12))
+    closing(ledger, watched(version="1" * 12)).close(None, at_ms + 4 * MINUTE_MS)
+    assert state(ledger).anew_ms == at_ms, "it stays known"
+
+
+def test_a_series_that_began_with_the_present_scorer_is_not_anew(ledger: Ledger) -> None:
+    """Nor is one whose state an earlier release wrote, which did not say."""
+    close_all(ledger, fill(ledger, "pp"))
+    found = state(ledger)
+    assert (found.shown.n, found.anew_ms) == (2, None)
+    written = {name: value for name, value in found.as_json().items() if name != "anew_ms"}
+    assert SeriesState.of_json(written) == found
+
+
+def test_a_series_of_the_scorer_as_it_was_is_unknown_until_the_new_one_has_judged(ledger: Ledger) -> None:
+    """Its figures are of another scorer: they are not shown as if they were of this one."""
+    at_ms = fill(ledger, "p" * 30)
+    close_all(ledger, at_ms)
+    sight = Sight(min_verdicts=1, quiet_ms=3_600_000, window_ms=86_400_000)
+    changed = SeriesViews(ledger=ledger.series, scorers={"safety": watched(version="1" * 12)}, sight=sight)
+    [view] = changed.read(at_ms + 5 * MINUTE_MS)
+    assert (view.word, view.reason, view.rate, view.verdicts) == ("unknown", CHANGED, None, 0)
+    same = SeriesViews(ledger=ledger.series, scorers={"safety": watched()}, sight=sight)
+    assert [(each.word, each.verdicts) for each in same.read(at_ms + 5 * MINUTE_MS)] == [("good", 30)]
 
 
 def test_the_quietest_value_makes_room_and_a_new_release_has_the_reference_of_all(ledger: Ledger) -> None:

@@ -1,5 +1,6 @@
 """Series' states: good needs a target, enough verdicts, a rate above it and a look; everything else says why not."""
 
+import re
 from itertools import product
 
 import pytest
@@ -8,9 +9,10 @@ from monitor.ledger import AlertRow, PassRate
 from monitor.ledger.rows import HourRow
 from monitor.series.view import SeriesView as SeriesOfTest
 from monitor.status_page.facts import AskedScorer
+from monitor.status_page.rendering import page_html
 from monitor.status_page.series import SEGMENTS_SHOWN, counts_of, scorer_views, series_views, with_hours
 from monitor.status_page.view import SeriesView
-from tests.status_pages import alert_row, asked, series
+from tests.status_pages import NOW_MS, alert_row, asked, page, series
 
 
 def rate(segment: str = "all", rate: float = 0.95, verdicts: int = 100, scorer: str = "safety") -> PassRate:
@@ -75,6 +77,13 @@ def test_good_needs_everything_at_once() -> None:
         if state(rate(rate=height, verdicts=verdicts), untested=untested, target=target)[0] == "good"
     ]
     assert found == [(0.9, 20, 0.95, None)]
+
+
+def test_a_series_whose_scorer_changed_says_since_when_it_is_anew() -> None:
+    """On the line of the whole scorer alone: its segments began anew with it."""
+    text = page_html(page(series(anew_ms=NOW_MS - 3_600_000)), refresh=False)
+    assert re.search("anew since <time [^>]*>[^<]+</time>, when its scorer changed", text)
+    assert "when its scorer changed" not in page_html(page(series()), refresh=False)
 
 
 def test_every_configured_scorer_has_a_series_even_without_a_verdict() -> None:
