@@ -208,6 +208,7 @@ def _definition(
         source=source,
         rules=settings.rules,
         feedback=settings.feedback,
+        revision=settings.revision,
     )
 
 

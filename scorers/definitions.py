@@ -32,6 +32,7 @@ class Definition:
         source: the function's or class's source text, or the heuristic's revision.
         rules: how values become verdicts.
         feedback: the feedback chosen out of several.
+        revision: as configured, for what changed without being seen in anything above.
     """
 
     kind: str
@@ -41,6 +42,7 @@ class Definition:
     source: str | None = None
     rules: ValueRules = field(default_factory=ValueRules)
     feedback: str | None = None
+    revision: int | None = None
 
     def version(self) -> str:
         """12 hex digits of the SHA-256 of the definition as canonical JSON; what is unset does not count."""

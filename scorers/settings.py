@@ -161,6 +161,12 @@ class ScorerSettings(BaseModel):
     shadow_of: str | None = Field(
         default=None, description="The scorer that a shadow stands beside: `status` shows how far the two agree."
     )
+    revision: int | None = Field(
+        default=None,
+        ge=1,
+        description="Raise it to begin the scorer's series and frozen set anew where nothing else of it changes: its "
+        "judge has become another one behind the same name, and stays so.",
+    )
     limits: tuple[float, float] | None = Field(
         default=None, description="Lowest and highest number that the scorer gives."
     )

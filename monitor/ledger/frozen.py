@@ -79,20 +79,6 @@ class Frozen:
             for row in rows:
                 connection.execute(delete(frozen_rows).where(*_is(row)))
 
-    def accept(self, scorer: str) -> int:
-        """Take what the scorer's judge says now for what it is held against from now on; returns how many rows.
-
-        Raises:
-            LedgerUnavailable: the database does not answer.
-        """
-        row = frozen_rows.c
-        with self.database.write() as connection:
-            return connection.execute(
-                update(frozen_rows)
-                .where(row.scorer == scorer, row.latest.in_(("pass", "fail")), row.latest != row.frozen)
-                .values(frozen=row.latest, frozen_at_ms=row.latest_at_ms)
-            ).rowcount
-
 
 def _is(row: FrozenRow) -> tuple[ColumnElement[bool], ...]:
     column = frozen_rows.c

@@ -191,7 +191,7 @@ def test_a_registered_scorer_is_found_by_name_and_takes_the_configured_one() -> 
 
 
 def test_a_version_changes_with_the_definition_and_with_nothing_else(module: Callable[[str], str]) -> None:
-    """Parameters, text, model, source and value rules count; name, rate, target, severity and endpoint do not."""
+    """What decides verdicts counts, with the revision; name, rate, target, severity and endpoint do not."""
     base = build(use="Guidelines", guidelines="Be short.").version
     same = [
         build(
@@ -204,6 +204,8 @@ def test_a_version_changes_with_the_definition_and_with_nothing_else(module: Cal
         build(use="Guidelines", guidelines="Be long."),
         build(JudgeSettings(model="m2"), use="Guidelines", guidelines="Be short."),
         build(use="Guidelines", guidelines="Be short.", passing=["no"]),
+        build(use="Guidelines", guidelines="Be short.", revision=1),
+        build(use="Guidelines", guidelines="Be short.", revision=2),
         build(use="Safety"),
         build(make_judge={"instructions": "Is {{ outputs }} short?"}),
         build(make_judge={"instructions": "Is {{ outputs }} short?", "feedback_value_type": "bool"}),
