@@ -9,11 +9,11 @@ from monitor.alerts.alert import Finding
 from monitor.alerts.kinds import AlertKind
 from monitor.alerts.settings import AlertSettings, Severity
 from monitor.ledger.ledger import Ledger
+from monitor.ledger.positions import known_lag
 from monitor.ledger.rows import AlertRow, PositionRow, VerdictCount
 
 FAILING: Final = "scorer_failing"
 _HOUR_MS: Final = 3_600_000
-_LAG_IS_KNOWN_MS: Final = 5 * 60_000
 _LAG_HOLD_MS: Final = 10 * 60_000
 _ALL: Final = "all"
 _EXAMPLES: Final = 3
@@ -113,13 +113,9 @@ def failing_findings(
 
 def lag_finding(positions: Iterable[PositionRow], most: int, now_ms: int) -> Finding:
     """Whether the stream is ahead by more events than `most`; what nobody has looked at lately is not known."""
-    known = [
-        row.lag
-        for row in positions
-        if row.lag is not None and row.lag_seen_ms is not None and now_ms - row.lag_seen_ms <= _LAG_IS_KNOWN_MS
-    ]
-    lag = sum(known)
-    return _finding("consumer_lag", bad=lag > most if known else None, hold_ms=_LAG_HOLD_MS, events=lag, most=most)
+    lag = known_lag(positions, now_ms)
+    bad = None if lag is None else lag > most
+    return _finding("consumer_lag", bad=bad, hold_ms=_LAG_HOLD_MS, events=lag or 0, most=most)
 
 
 def stale_finding(dataset: str, newest_ms: int | None, after: timedelta, now_ms: int) -> Finding:

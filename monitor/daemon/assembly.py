@@ -224,7 +224,7 @@ def sight_of(config: Config) -> Sight:
 def series_views_of(config: Config, ledger: Ledger, scorers: Iterable[ConfiguredScorer]) -> SeriesViews:
     """How the series of the configured scorers are read."""
     watched = {each.name: each for each in watched_of(config, scorers)}
-    return SeriesViews(ledger=ledger.series, scorers=watched, sight=sight_of(config))
+    return SeriesViews(ledger=ledger, scorers=watched, sight=sight_of(config))
 
 
 def recorded_scorers_of(config: Config, ledger: Ledger) -> dict[str, WatchedScorer]:
@@ -249,7 +249,7 @@ def recorded_series_of(config: Config, ledger: Ledger, now_ms: int) -> list[Seri
         LedgerUnavailable: the ledger does not answer.
     """
     scorers = recorded_scorers_of(config, ledger)
-    return SeriesViews(ledger=ledger.series, scorers=scorers, sight=sight_of(config)).read(now_ms)
+    return SeriesViews(ledger=ledger, scorers=scorers, sight=sight_of(config)).read(now_ms)
 
 
 def is_budgeted(config: Config, *, judges: bool) -> bool:

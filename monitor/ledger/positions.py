@@ -1,8 +1,9 @@
 """How far each partition is done, and what became of every event: the accounting."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from sqlalchemy import Connection, bindparam, func, literal_column, select, update
 
@@ -12,6 +13,18 @@ from monitor.ledger.schema import decisions, outcome_counts, positions, received
 
 OutcomeKey = tuple[str, str, str]
 """(scorer, outcome, reason)."""
+
+_LAG_IS_KNOWN_MS: Final = 5 * 60_000
+
+
+def known_lag(rows: Iterable[PositionRow], now_ms: int) -> int | None:
+    """How many events wait in the stream, None where nobody has looked at any partition lately."""
+    known = [
+        row.lag
+        for row in rows
+        if row.lag is not None and row.lag_seen_ms is not None and now_ms - row.lag_seen_ms <= _LAG_IS_KNOWN_MS
+    ]
+    return sum(known) if known else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,11 +5,17 @@ from dataclasses import dataclass
 from typing import Final
 
 from monitor.ledger.rows import ClockRow, SeriesRow
+from monitor.series.stream import Stream
 from monitor.series.watched import ALL, WatchedScorer
 from monitor.stats.confidence import WindowSums
 from monitor.stats.detectable import detectable_drop
 from monitor.stats.series import SeriesState
 
+_SILENCE: Final[Mapping[Stream, str]] = {
+    "flows": "the scorer has stopped: no verdict comes",
+    "behind": "the daemon is behind: what it reads came long ago",
+    "quiet": "the stream brings nothing",
+}
 _DAY_MS: Final = 86_400_000
 _HOURS_A_DAY: Final = 24.0
 _GAPS: Final = 10
@@ -30,14 +36,12 @@ class Sight:
     quiet_ms: int
     window_ms: int
 
-    def why_unknown(
-        self, row: SeriesRow, state: SeriesState, now_ms: int, *, stream_is_quiet: bool = False
-    ) -> str | None:
+    def why_unknown(self, row: SeriesRow, state: SeriesState, now_ms: int, stream: Stream = "flows") -> str | None:
         """Why nothing can be said of a series, None where something can."""
         pace, silent_ms = self.pace(row, state, now_ms), now_ms - row.last_block
         gap_ms = _DAY_MS / pace.per_day if pace.per_day else 0.0
         if silent_ms > max(self.quiet_ms, _GAPS * gap_ms):
-            return _silent(stream_is_quiet=stream_is_quiet)
+            return _SILENCE[stream]
         if pace.per_day < self.min_verdicts:
             return f"too few verdicts: {pace.per_day:.1f} a day, and {self.min_verdicts} are needed"
         return None
@@ -113,7 +117,7 @@ def blindness(
     sight: Sight,
     *,
     expected: Iterable[str],
-    stream_is_quiet: bool,
+    stream: Stream,
     now_ms: int,
 ) -> list[Blindness]:
     """Of `all` and of each expected segment of every scorer that alerts whether something can be said."""
@@ -125,25 +129,21 @@ def blindness(
             for segment in segments:
                 row = by_key.get((scorer.name, segment))
                 if row is not None and row.scorer_version == scorer.version:
-                    found.append(_seen(row, sight, now_ms, stream_is_quiet=stream_is_quiet))
+                    found.append(_seen(row, sight, now_ms, stream))
                 else:
-                    reason = _silent(stream_is_quiet=True) if stream_is_quiet else "no verdict yet"
+                    reason = "no verdict yet" if stream == "flows" else _SILENCE[stream]
                     found.append(
                         Blindness(scorer=scorer.name, segment=segment, reason=reason, verdicts=0.0, last_ms=None)
                     )
     return found
 
 
-def _seen(row: SeriesRow, sight: Sight, now_ms: int, *, stream_is_quiet: bool) -> Blindness:
+def _seen(row: SeriesRow, sight: Sight, now_ms: int, stream: Stream) -> Blindness:
     state = SeriesState.of_json(row.state)
     return Blindness(
         scorer=row.scorer,
         segment=row.segment,
-        reason=sight.why_unknown(row, state, now_ms, stream_is_quiet=stream_is_quiet),
+        reason=sight.why_unknown(row, state, now_ms, stream),
         verdicts=sight.pace(row, state, now_ms).per_day,
         last_ms=row.last_block,
     )
-
-
-def _silent(*, stream_is_quiet: bool) -> str:
-    return "the stream brings nothing" if stream_is_quiet else "the scorer has stopped: no verdict comes"

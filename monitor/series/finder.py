@@ -9,6 +9,7 @@ from monitor.ledger.ledger import Ledger
 from monitor.ledger.rows import AlertRow
 from monitor.series.blindness import Sight, blindness
 from monitor.series.findings import HeldBack, SeriesFindings, Words, no_words, nothing_held_back, unknown_findings
+from monitor.series.stream import StreamWatch
 from monitor.series.units import in_ms
 from monitor.series.watched import WatchedScorer
 from monitor.stats.settings import StatisticsSettings
@@ -35,7 +36,7 @@ class SeriesFinder:
         self._settings = settings
         self._sight = sight
         self._alerts = alerts
-        self._stream = _Stream(ledger, in_ms(alerts.unknown_after))
+        self._stream = StreamWatch(ledger, in_ms(alerts.unknown_after))
         self._findings = SeriesFindings(
             ledger=ledger.series,
             scorers=self._scorers,
@@ -57,7 +58,7 @@ class SeriesFinder:
             self._scorers,
             self._sight,
             expected=self._settings.expected,
-            stream_is_quiet=self._stream.is_quiet(now_ms),
+            stream=self._stream.look(now_ms),
             now_ms=now_ms,
         )
         hold_ms = in_ms(min(self._alerts.unknown_after, timedelta(hours=1)))
@@ -65,27 +66,3 @@ class SeriesFinder:
             *self._findings.look(rows, open_rows),
             *unknown_findings(blind, self._severities, open_rows, hold_ms),
         ]
-
-
-class _Stream:
-    """Whether anything comes; told by the count of events, which has no time of its own."""
-
-    def __init__(self, ledger: Ledger, quiet_ms: int) -> None:
-        self._ledger = ledger
-        self._quiet_ms = quiet_ms
-        self._count: int | None = None
-        self._grown_ms = 0
-
-    def is_quiet(self, now_ms: int) -> bool:
-        """Whether nothing has come for a while.
-
-        Of the time before the first look the newest trace tells. Where a series would have had ten verdicts, and each
-        of them a trace, no trace is no chance; where nothing was kept yet, something counts as having come just now.
-        """
-        count = self._ledger.positions.received()
-        if self._count is None:
-            newest_ms = self._ledger.series.newest_trace_ms()
-            self._count, self._grown_ms = count, now_ms if newest_ms is None else min(newest_ms, now_ms)
-        elif count != self._count:
-            self._count, self._grown_ms = count, now_ms
-        return now_ms - self._grown_ms >= self._quiet_ms

@@ -4,9 +4,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from monitor.ledger.ledger import Ledger
 from monitor.ledger.rows import ClockRow, SeriesRow
-from monitor.ledger.series import Series
 from monitor.series.blindness import Sight
+from monitor.series.stream import Stream, stream_by_traces
 from monitor.series.watched import WatchedScorer
 from monitor.stats.confidence import hajek, interval
 from monitor.stats.sequential import strength
@@ -53,7 +54,7 @@ class SeriesView:
 class SeriesViews:
     """Reads every series of the scorers as they are configured; times are ms."""
 
-    ledger: Series
+    ledger: Ledger
     scorers: Mapping[str, WatchedScorer]
     sight: Sight
 
@@ -63,12 +64,11 @@ class SeriesViews:
         Raises:
             LedgerUnavailable: the ledger does not answer.
         """
-        clock, newest_ms = self.ledger.clock(), self.ledger.newest_trace_ms()
-        is_quiet = newest_ms is not None and now_ms - newest_ms >= self.sight.quiet_ms
-        return list(self.of(self.ledger.all(), clock, now_ms, stream_is_quiet=is_quiet))
+        stream = stream_by_traces(self.ledger, now_ms, self.sight.quiet_ms)
+        return list(self.of(self.ledger.series.all(), self.ledger.series.clock(), now_ms, stream))
 
     def of(
-        self, rows: Iterable[SeriesRow], clock: ClockRow | None, now_ms: int, *, stream_is_quiet: bool = False
+        self, rows: Iterable[SeriesRow], clock: ClockRow | None, now_ms: int, stream: Stream = "flows"
     ) -> Iterable[SeriesView]:
         """The views of rows that were read before."""
         for row in rows:
@@ -76,16 +76,16 @@ class SeriesViews:
             if scorer is None:
                 continue
             if row.scorer_version == scorer.version:
-                yield self._view(row, scorer, clock, now_ms, stream_is_quiet=stream_is_quiet)
+                yield self._view(row, scorer, clock, now_ms, stream)
             else:
                 yield _outdated(row, scorer)
 
     def _view(
-        self, row: SeriesRow, scorer: WatchedScorer, clock: ClockRow | None, now_ms: int, *, stream_is_quiet: bool
+        self, row: SeriesRow, scorer: WatchedScorer, clock: ClockRow | None, now_ms: int, stream: Stream
     ) -> SeriesView:
         state = SeriesState.of_json(row.state)
         drop = None if clock is None else self.sight.drop(row, state, scorer, clock, now_ms)
-        unknown = self.sight.why_unknown(row, state, now_ms, stream_is_quiet=stream_is_quiet)
+        unknown = self.sight.why_unknown(row, state, now_ms, stream)
         word, reason = _word(state, scorer, drop, unknown)
         sums = state.shown
         low, high = interval(sums) if sums.n else (None, None)

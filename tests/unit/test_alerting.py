@@ -203,24 +203,30 @@ def test_silence_is_unknown_after_a_while_and_verdicts_end_it(ledger: Ledger, to
 
 
 @pytest.mark.parametrize(
-    ("traces_until", "reason"),
-    [(60, "the stream brings nothing"), (185, "the scorer has stopped: no verdict comes")],
-    ids=["the stream has stopped", "the scorer has stopped"],
+    ("traces_until", "lag", "reason"),
+    [
+        (60, 0, "the stream brings nothing"),
+        (60, 9, "the daemon is behind: what it reads came long ago"),
+        (185, 9, "the scorer has stopped: no verdict comes"),
+    ],
+    ids=["the stream has stopped", "the daemon is behind", "the scorer has stopped"],
 )
-def test_a_lease_holders_first_look_tells_a_stream_that_has_stopped_from_a_scorer(
-    ledger: Ledger, token: LeaseToken, traces_until: int, reason: str
+def test_a_lease_holders_first_look_tells_whose_fault_silence_is(
+    ledger: Ledger, token: LeaseToken, traces_until: int, lag: int, reason: str
 ) -> None:
-    """It has counted nothing yet: the newest trace tells. `status` and the page say the same."""
+    """It has counted nothing yet: the newest trace tells, and what waits. `status` and the page say the same."""
     end_ms = fill(ledger, "p" * 60)
     for number in range(0, traces_until, 5):
         at_ms = BEGAN_MS + number * MINUTE_MS
         ledger.intake.claim(trace(trace_id=f"tr-{number:06d}", offset=number, event_time_ms=at_ms), [])
     closing(ledger).close(token, end_ms + 3 * MINUTE_MS)
     now_ms = BEGAN_MS + 190 * MINUTE_MS
+    ledger.positions.open("traces", 0, 0)
+    ledger.positions.note_lag({("traces", 0): lag}, now_ms - MINUTE_MS)
     alerting(ledger).look(token, now_ms)
     assert [row.details["reason"] for row in alerts(ledger, "unknown")] == [reason]
     sight = Sight(min_verdicts=20, quiet_ms=60 * MINUTE_MS, window_ms=1440 * MINUTE_MS)
-    [shown] = SeriesViews(ledger=ledger.series, scorers={"safety": watched()}, sight=sight).read(now_ms)
+    [shown] = SeriesViews(ledger=ledger, scorers={"safety": watched()}, sight=sight).read(now_ms)
     assert (shown.word, shown.reason) == ("unknown", reason)
 
 

@@ -181,10 +181,10 @@ def test_a_series_of_the_scorer_as_it_was_is_unknown_until_the_new_one_has_judge
     at_ms = fill(ledger, "p" * 30)
     close_all(ledger, at_ms)
     sight = Sight(min_verdicts=1, quiet_ms=3_600_000, window_ms=86_400_000)
-    changed = SeriesViews(ledger=ledger.series, scorers={"safety": watched(version="1" * 12)}, sight=sight)
+    changed = SeriesViews(ledger=ledger, scorers={"safety": watched(version="1" * 12)}, sight=sight)
     [view] = changed.read(at_ms + 5 * MINUTE_MS)
     assert (view.word, view.reason, view.rate, view.verdicts) == ("unknown", CHANGED, None, 0)
-    same = SeriesViews(ledger=ledger.series, scorers={"safety": watched()}, sight=sight)
+    same = SeriesViews(ledger=ledger, scorers={"safety": watched()}, sight=sight)
     assert [(each.word, each.verdicts) for each in same.read(at_ms + 5 * MINUTE_MS)] == [("good", 30)]
 
 
