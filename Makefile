@@ -2,6 +2,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# Each has servers of its own, Kafka's and PostgreSQL's among them; half of the time a test waits for one of them.
+WORKERS ?= 2
 RESOLVE := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header
 STAMP := $(VENV)/.installed
 export MLFLOW_DISABLE_TELEMETRY := true
@@ -27,7 +29,7 @@ demo: install ## Run the guide's story on real Kafka, MLflow and Prometheus metr
 	$(BIN)/tracewatch demo
 
 test: install ## Run the tests on real Kafka, MLflow and PostgreSQL
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(PYTEST_ARGS)
 
 test-faults: install ## Run the fault tests in full (about half an hour); each prints its figures
 	TRACEWATCH_FAULTS=full $(BIN)/python -m pytest tests/faults -s $(PYTEST_ARGS)

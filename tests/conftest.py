@@ -5,6 +5,7 @@ What a machine lacks skips the test at home and fails it where CI=true.
 
 import contextlib
 import functools
+import gc
 import importlib.util
 import os
 import shutil
@@ -22,6 +23,9 @@ os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 
+_FIGURE = "figure"
+
+
 def lacking(reason: str) -> None:
     """Skip the test, or fail it in CI, where nothing may be lacking."""
     if os.environ.get("CI", "").lower() in ("1", "true"):
@@ -32,6 +36,29 @@ def lacking(reason: str) -> None:
 # How long an example takes says how busy the machine is, and nothing about the code.
 hypothesis.settings.register_profile("patient", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
 hypothesis.settings.load_profile("patient")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _what_stays_is_not_searched_for_garbage():
+    """A process that has imported MLflow holds millions of objects, which each full collection would go through."""
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.fixture
+def show_figure(record_property):
+    """`show_figure("2.3 s")`: a figure that the test measured, shown at the end of the run."""
+    return functools.partial(record_property, _FIGURE)
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Show what the tests measured, by whichever process they ran in."""
+    reports = [each for each in terminalreporter.stats.get("passed", ()) if each.when == "call"]
+    figures = [(each.nodeid, text) for each in reports for name, text in each.user_properties if name == _FIGURE]
+    if figures:
+        terminalreporter.section("figures")
+    for nodeid, text in figures:
+        terminalreporter.write_line(f"{nodeid}: {text}")
 
 
 @pytest.fixture(autouse=True)

@@ -6,6 +6,7 @@ folder). One process is broker and controller. It ends with the process that sta
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import shutil
@@ -285,13 +286,24 @@ def download_kafka(on_progress: Callable[[str], None] = _silent) -> str:
     Raises:
         BrokerFailed: the jars are not cached and cannot be downloaded.
     """
+    kept = Path.home() / ".cache" / "tracewatch" / f"kafka-{KAFKA_VERSION}.classpath"
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    with kept.with_suffix(".lock").open("w") as lock:
+        # Two downloads at once would write into the same files.
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        return _kept_classpath(kept) or _download(kept, on_progress)
+
+
+def _kept_classpath(kept: Path) -> str | None:
+    if not kept.exists():
+        return None
+    classpath = kept.read_text()
+    return classpath if all(Path(jar).exists() for jar in classpath.split(os.pathsep)) else None
+
+
+def _download(kept: Path, on_progress: Callable[[str], None]) -> str:
     import jgo  # noqa: PLC0415 - only the demo and the tests install it
 
-    kept = Path.home() / ".cache" / "tracewatch" / f"kafka-{KAFKA_VERSION}.classpath"
-    if kept.exists():
-        classpath = kept.read_text()
-        if all(Path(jar).exists() for jar in classpath.split(os.pathsep)):
-            return classpath
     on_progress(f"downloading Apache Kafka {KAFKA_VERSION} (60 MB, once; about half a minute)")
     try:
         jars = jgo.build(_JARS).all_jars
@@ -300,7 +312,6 @@ def download_kafka(on_progress: Callable[[str], None] = _silent) -> str:
         raise BrokerFailed(message) from error
     on_progress(f"downloaded {len(jars)} jars")
     classpath = os.pathsep.join(str(jar) for jar in jars)
-    kept.parent.mkdir(parents=True, exist_ok=True)
     _replace_text(kept, classpath)
     return classpath
 

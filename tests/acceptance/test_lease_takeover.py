@@ -5,6 +5,7 @@ import os
 import signal
 import time
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,12 @@ TTL_S = 3
 
 
 def test_a_frozen_holder_loses_the_lease_and_publishes_nothing_when_it_wakes(
-    kafka: Any, topic: str, mlflow_server: str, postgres_ledger_url: str, tmp_path: Path
+    kafka: Any,
+    topic: str,
+    mlflow_server: str,
+    postgres_ledger_url: str,
+    tmp_path: Path,
+    show_figure: Callable[[str], None],
 ) -> None:
     """One alert, one record, one verdict of each, whichever replica was at work; both end with exit code 0."""
     from consumers.kafka_publish import publish_lines
@@ -66,7 +72,7 @@ def test_a_frozen_holder_loses_the_lease_and_publishes_nothing_when_it_wakes(
             for daemon in (first, second):
                 daemon.process.send_signal(signal.SIGTERM)
             assert [daemon.process.wait(timeout=60) for daemon in (first, second)] == [0, 0]
-    print(f"events={2 * EVENTS} took_over_s={took_over_s:.1f} ttl_s={TTL_S}")
+    show_figure(f"events={2 * EVENTS} took_over_s={took_over_s:.1f} ttl_s={TTL_S}")
     assert [(row.id, row.fired_ms) for row in ledger.alerts.history(9) if row.kind == REGRESSION] == alerts
     assert {row.outcome: row.count for row in ledger.positions.accounted()} == {"scored": 2 * EVENTS}
     assert ledger.positions.mismatches() == []

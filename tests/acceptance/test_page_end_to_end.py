@@ -180,7 +180,7 @@ def on_call(
 
 
 def test_a_bad_release_is_one_page_with_its_proof_and_one_end_of_it(
-    on_call: OnCall, topic: str, capsys: pytest.CaptureFixture[str]
+    on_call: OnCall, topic: str, show_figure: Callable[[str], None]
 ) -> None:
     """One page for two replicas and two deliverers; it ends once good traffic is back, and nothing else is told."""
     production = on_call.production
@@ -205,11 +205,10 @@ def test_a_bad_release_is_one_page_with_its_proof_and_one_end_of_it(
     production.serve("v1")
     on_call.eventually(lambda: len(on_call.pages()) > 1, "its end arrives")
     end_s = time.monotonic()
-    with capsys.disabled():
-        print(
-            f"\nFrom the first bad event to the page {page_s - bad_s:.1f} s, "
-            f"from the first good one again to its end {end_s - good_s:.1f} s"
-        )
+    show_figure(
+        f"from the first bad event to the page {page_s - bad_s:.1f} s, "
+        f"from the first good one again to its end {end_s - good_s:.1f} s"
+    )
 
     assert on_call.regressions_of_rules() == []
     assert on_call.alertmanager.alerts() == []

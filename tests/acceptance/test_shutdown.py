@@ -4,7 +4,7 @@ import json
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -39,7 +39,12 @@ def daemon(file: Path, log_file: Path) -> Iterator[subprocess.Popen[bytes]]:
 
 
 def test_a_process_that_is_told_to_stop_leaves_in_order_and_one_that_is_told_twice_at_once(
-    kafka: Any, topic: str, mlflow_uri: str, tmp_path: Path, endpoint: HeldEndpoint
+    kafka: Any,
+    topic: str,
+    mlflow_uri: str,
+    tmp_path: Path,
+    endpoint: HeldEndpoint,
+    show_figure: Callable[[str], None],
 ) -> None:
     """Three lives on one stream. The first hangs and is told twice, the second hangs and is told once, the third works.
 
@@ -100,7 +105,7 @@ def test_a_process_that_is_told_to_stop_leaves_in_order_and_one_that_is_told_twi
     rows = ledger.positions.all()
     assert committed == {row.partition: row.next_offset for row in rows if row.received}
     lost, doubled = EVENTS - sum(row.received for row in rows), sum(row.lost for row in rows)
-    print(f"events={EVENTS} lost={lost} doubled={doubled} repeated={endpoint.asked - EVENTS}")
+    show_figure(f"events={EVENTS} lost={lost} doubled={doubled} repeated={endpoint.asked - EVENTS}")
     assert {row.outcome: row.count for row in ledger.positions.accounted()} == {"scored": EVENTS}
     assert endpoint.asked == EVENTS + 2 * WORKERS, "only what was at the judge is asked again"
     ledger.close()

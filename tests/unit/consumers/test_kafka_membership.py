@@ -179,7 +179,7 @@ def test_what_was_to_be_handed_over_is_lost_when_the_group_goes_on_without_us(jo
     assert first.source.committed([taken]) == {}
 
 
-def test_a_dead_broker_shows_in_the_probe_and_records_flow_soon_after_its_return(tmp_path):
+def test_a_dead_broker_shows_in_the_probe_and_records_flow_soon_after_its_return(tmp_path, show_figure):
     """The polls between are empty and say nothing."""
     with KafkaBroker(tmp_path) as broker:
         broker.create_topic("traces", 1)
@@ -201,7 +201,7 @@ def test_a_dead_broker_shows_in_the_probe_and_records_flow_soon_after_its_return
         began = time.monotonic()
         found.clear()
         until(lambda: found.extend(member.poll()) or found)
-        print(f"records flow {time.monotonic() - began:.1f} s after the broker's return")
+        show_figure(f"records flow {time.monotonic() - began:.1f} s after the broker's return")
         assert [message.value for message in found] == [b"after"]
         member.source.probe()
         member.source.close()
