@@ -3,15 +3,12 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from monitor.alerts.alert import Finding
+from monitor.alerts.alert import EXAMPLES, RATIONALE_CHARS, Finding
 from monitor.alerts.settings import Severity
 from monitor.ledger.evaluations import Evaluations
 from monitor.ledger.rows import AlertRow, ComparisonRow
 
 CANDIDATE: Final = "candidate_regression"
-
-_EXAMPLES = 3
-_RATIONALE_CHARS = 2_000
 
 
 class CandidateFindings:
@@ -60,7 +57,7 @@ def _finding(row: ComparisonRow, metric: Mapping[str, Any], severity: Severity) 
             "difference_upper": metric["ci_high"],
             "evaluation": row.evaluation_id,
             "run_id": row.comparison["candidate"]["run_id"],
-            "examples": [_example(each) for each in turned[:_EXAMPLES]],
+            "examples": [_example(each) for each in turned[:EXAMPLES]],
         },
     )
 
@@ -70,7 +67,7 @@ def _example(turned: Mapping[str, Any]) -> dict[str, Any]:
     candidate, baseline = turned["candidate"], turned["baseline"]
     return {
         "trace_id": candidate["trace_id"],
-        "rationale": (candidate["rationale"] or "")[:_RATIONALE_CHARS],
+        "rationale": (candidate["rationale"] or "")[:RATIONALE_CHARS],
         "good": {"trace_id": baseline["trace_id"]},
     }
 

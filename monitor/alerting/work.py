@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Final
 
-from monitor.alerts.alert import Finding
+from monitor.alerts.alert import EXAMPLES, RATIONALE_CHARS, Finding
 from monitor.alerts.kinds import AlertKind
 from monitor.alerts.settings import AlertSettings, Severity
 from monitor.ledger.ledger import Ledger
@@ -16,8 +16,6 @@ FAILING: Final = "scorer_failing"
 _HOUR_MS: Final = 3_600_000
 _LAG_HOLD_MS: Final = 10 * 60_000
 _ALL: Final = "all"
-_EXAMPLES: Final = 3
-_ERROR_CHARS: Final = 2_000
 
 
 class WorkFindings:
@@ -64,8 +62,8 @@ class WorkFindings:
             return failing
         opened = [row.details for row in open_rows if row.kind == FAILING and row.scorer == failing.scorer]
         examples = next((each["examples"] for each in opened if each.get("examples")), None) or [
-            {"trace_id": trace_id, "rationale": (error or "")[:_ERROR_CHARS]}
-            for trace_id, error in self._ledger.figures.latest_errors(failing.scorer, now_ms - _HOUR_MS, _EXAMPLES)
+            {"trace_id": trace_id, "rationale": (error or "")[:RATIONALE_CHARS]}
+            for trace_id, error in self._ledger.figures.latest_errors(failing.scorer, now_ms - _HOUR_MS, EXAMPLES)
         ]
         return replace(failing, details={**failing.details, "examples": examples})
 

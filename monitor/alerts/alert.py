@@ -3,11 +3,17 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from hashlib import sha256
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from monitor.alerts.kinds import AlertKind, Severity, severity_of
 
 AlertState = Literal["pending", "firing", "resolved"]
+
+EXAMPLES: Final = 3
+"""Traces that an alert shows."""
+
+RATIONALE_CHARS: Final = 2_000
+"""How much of the rationale of each."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

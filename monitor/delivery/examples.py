@@ -4,12 +4,12 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
+from monitor.alerts.alert import EXAMPLES
 from monitor.alerts.receivers import Content
 from monitor.delivery.foreign_text import defused
 from monitor.delivery.links import Places
 from monitor.delivery.proof import is_number
 
-SHOWN: Final = 3
 LONGEST: Final = 400
 """Characters of a rationale, of inputs and of outputs."""
 
@@ -92,7 +92,7 @@ def _given(details: Mapping[str, Any]) -> list[Mapping[str, Any]]:
         turned = details.get("pass_to_fail")
         ids = turned if isinstance(turned, list | tuple) else ()
         found = [{"trace_id": each} for each in ids if isinstance(each, str)]
-    return found[:SHOWN]
+    return found[:EXAMPLES]
 
 
 def _example(

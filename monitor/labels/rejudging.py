@@ -9,7 +9,7 @@ from typing import Any, Final
 from mlflow.entities import Trace
 from structlog.typing import FilteringBoundLogger
 
-from monitor.alerts.alert import Finding
+from monitor.alerts.alert import EXAMPLES, Finding
 from monitor.clock import Clock
 from monitor.errors import ServiceUnavailable
 from monitor.labels.settings import LabellingSettings
@@ -24,7 +24,6 @@ from scorers.errors import JudgeUnavailable
 from scorers.suite import ScorerSuite
 
 MOVED: Final = "judge_moved"
-_EXAMPLES: Final = 3
 HELD_BACK: Final = "judge moved, not your app"
 
 
@@ -146,7 +145,7 @@ def moved_findings(rows: Iterable[FrozenRow], alpha: float) -> list[Finding]:
                 pass_to_fail=to_fail,
                 fail_to_pass=to_pass,
                 p_value=p_value,
-                examples=[{"trace_id": trace_id} for trace_id in sorted(turned.get(scorer, ()))[:_EXAMPLES]],
+                examples=[{"trace_id": trace_id} for trace_id in sorted(turned.get(scorer, ()))[:EXAMPLES]],
             )
         )
     return found

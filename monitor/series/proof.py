@@ -5,17 +5,16 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from monitor.alerts.alert import EXAMPLES, RATIONALE_CHARS
 from monitor.ledger.rows import TracedVerdict
 from monitor.series.watched import WatchedScorer
 from monitor.stats.confidence import WindowSums, hajek, interval
 from monitor.stats.series import Alarm
 
-EXAMPLES: Final = 3
 SLICES: Final = 3
 LOOKED_AT: Final = 5_000
 """The most verdicts that a proof is made from, the newest first."""
 
-_RATIONALE_CHARS: Final = 2_000
 
 Before = Callable[[Collection[str]], Mapping[str, str]]
 """Inputs digests -> of each the trace that passed before, where there is one."""
@@ -140,7 +139,7 @@ def _examples(
     return [
         {
             "trace_id": each.trace_id,
-            "rationale": (each.rationale or "")[:_RATIONALE_CHARS],
+            "rationale": (each.rationale or "")[:RATIONALE_CHARS],
             "value": measure_of(scorer, each),
             "weight": _weight(scorer, each),
             "good": _trace(None if each.inputs_digest is None else good.get(each.inputs_digest)),
