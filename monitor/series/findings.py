@@ -11,10 +11,11 @@ from monitor.ledger.series import Series
 from monitor.series.blindness import Blindness, Sight
 from monitor.series.proof import LOOKED_AT, proof_of
 from monitor.series.watched import ALL, Key, WatchedScorer
-from monitor.stats.series import SeriesState
+from monitor.stats.series import Alarm, SeriesState
 
 REGRESSION: Final = "production_regression"
 UNKNOWN: Final = "unknown"
+PART_OF_ALL: Final = "told of with the regression of all, which it is a part of"
 
 Words = Callable[[str], str | None]
 """A scorer's name -> what there is to say of it, or None."""
@@ -54,11 +55,13 @@ class SeriesFindings:
         current = {key: row for row in rows if self._is_current(row) for key in [(row.scorer, row.segment)]}
         opened = {(row.scorer, row.segment): row for row in open_rows if row.kind == REGRESSION}
         gone = {key for key, row in current.items() if self._is_gone(row, current.get((row.scorer, ALL)))}
-        found = [
-            self._finding(key, row, opened.get(key), self.held_back(open_rows, key[0]))
-            for key, row in sorted(current.items())
-            if key not in gone
-        ]
+        overall = {row.scorer: SeriesState.of_json(row.state).alarm for row in current.values() if row.segment == ALL}
+        found = []
+        for key, row in sorted(current.items()):
+            if key not in gone:
+                state = SeriesState.of_json(row.state)
+                reason = self.held_back(open_rows, key[0]) or _part_of(key, state.alarm, overall.get(key[0]))
+                found.append(self._finding(key, state, opened.get(key), reason))
         ended = opened.keys() - (current.keys() - gone)
         return found + [self._ended(key, opened[key], retired=key not in gone) for key in sorted(ended)]
 
@@ -75,8 +78,7 @@ class SeriesFindings:
             return False
         return self.sight.is_out_of_traffic(row, SeriesState.of_json(row.state), overall)
 
-    def _finding(self, key: Key, row: SeriesRow, opened: AlertRow | None, reason: str | None) -> Finding:
-        state = SeriesState.of_json(row.state)
+    def _finding(self, key: Key, state: SeriesState, opened: AlertRow | None, reason: str | None) -> Finding:
         bad = state.phase == "regressed"
         return Finding(
             kind="production_regression",
@@ -117,6 +119,16 @@ class SeriesFindings:
             bad=False,
             details={**opened.details, "retired" if retired else "out_of_traffic": True},
         )
+
+
+def _part_of(key: Key, alarm: Alarm | None, overall: Alarm | None) -> str | None:
+    """Why a segment's fall is no page of its own: it had begun when that of `all` was found.
+
+    What falls later is something else, however long the alert of `all` has been there.
+    """
+    if key[1] == ALL or alarm is None or overall is None or alarm.onset_ms > overall.at_ms:
+        return None
+    return PART_OF_ALL
 
 
 def unknown_findings(

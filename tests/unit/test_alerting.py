@@ -16,6 +16,7 @@ from monitor.ledger.ledger import Ledger, open_ledger
 from monitor.ledger.rows import AlertRow, EvaluationRow, LeaseToken
 from monitor.series.blindness import Sight
 from monitor.series.finder import SeriesFinder
+from monitor.series.findings import PART_OF_ALL
 from monitor.series.view import SeriesViews
 from monitor.series.watched import WatchedScorer
 from monitor.stats.settings import StatisticsSettings
@@ -134,6 +135,43 @@ def test_the_alert_of_a_release_that_was_rolled_back_ends_when_all_is_well(ledge
     assert look(1003) == [("all", "resolved"), ("app_version=v2", "resolved")]
     serve(ledger, "v2", "fail", range(1000, 1001))
     assert look(1004) == [("all", "resolved"), ("app_version=v2", "firing"), ("app_version=v2", "resolved")]
+
+
+def test_one_regression_is_one_page_and_a_later_one_of_a_segment_is_another(ledger: Ledger, token: LeaseToken) -> None:
+    """The release that broke everything is told of with `all`; a customer who falls the day after is told of."""
+    closer, looker = closing(ledger, max_age=9 * DAY), alerting(ledger)
+
+    def look(minute: int) -> dict[str, str]:
+        closer.close(token, BEGAN_MS + minute * MINUTE_MS)
+        looker.look(token, BEGAN_MS + minute * MINUTE_MS)
+        return {row.segment: row.severity for row in ledger.alerts.open_alerts() if row.kind == "production_regression"}
+
+    serve(ledger, "v2", "fail", range(120))
+    assert look(123) == {"all": "page", "app_version=v2": "none"}
+    [part] = [row for row in ledger.alerts.open_alerts() if row.segment == "app_version=v2"]
+    assert (part.state, part.details["held_back"]) == ("firing", PART_OF_ALL)
+    for number in range(1000, 1060):
+        row = verdict(number, "fail", BEGAN_MS + number * MINUTE_MS, segments={"customer": "anna"})
+        ledger.intake.record(row)
+    assert look(1063) == {"all": "page", "app_version=v2": "none", "customer=anna": "page"}
+
+
+def test_a_segment_that_stays_bad_after_all_is_well_is_a_page(ledger: Ledger, token: LeaseToken) -> None:
+    """The others have recovered: nothing else tells of it any more."""
+    closer, looker = closing(ledger, max_age=9 * DAY), alerting(ledger)
+    number = 0
+    for minute in range(900):
+        at_ms = BEGAN_MS + minute * MINUTE_MS
+        for customer in ("anna", *["bert"] * 14):
+            label = "fail" if minute < 120 or customer == "anna" else "pass"
+            ledger.intake.record(verdict(number, label, at_ms, segments={"customer": customer}))
+            number += 1
+        if minute in {120, 899}:
+            closer.close(token, at_ms + 3 * MINUTE_MS)
+            looker.look(token, at_ms + 3 * MINUTE_MS)
+            firing = {row.segment: row.severity for row in ledger.alerts.open_alerts() if row.state == "firing"}
+            assert firing["customer=anna"] == ("none" if minute == 120 else "page")
+            assert ("all" in firing) == (minute == 120)
 
 
 def test_a_proof_stands_when_more_comes(ledger: Ledger, token: LeaseToken) -> None:
