@@ -7,7 +7,7 @@ from typing import Any
 from monitor.config import config_schema
 from monitor.config.reference import reference
 
-PAGE = Path(__file__).parents[2] / "docs" / "configuration.md"
+PAGE = Path(__file__).parents[3] / "docs" / "configuration.md"
 
 
 def _models(schema: dict[str, Any]) -> Iterator[dict[str, Any]]:

@@ -11,7 +11,7 @@ import pytest
 
 from monitor.replica.shutdown import stop_on_signals
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 PATIENCE_S = 30
 DRAINS = """
 import signal, sys

@@ -116,7 +116,7 @@ def value(registry: CollectorRegistry, name: str, **labels: str) -> float | None
 
 def test_docs_metrics_md_is_generated_from_the_declarations() -> None:
     """The documentation in the repository is what the module writes: nobody edits one without the other."""
-    path = Path(__file__).parents[2] / "docs" / "metrics.md"
+    path = Path(__file__).parents[3] / "docs" / "metrics.md"
     assert path.read_text(encoding="utf-8") == describe(), "run: python -m monitor.metrics docs/metrics.md"
 
 
