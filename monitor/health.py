@@ -7,10 +7,11 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dependency:
-    """The state of one dependency; `cause` says in words why it is not up."""
+    """The state of one dependency; `cause` says in words why it is not up, `tried` whether it was asked at all yet."""
 
     up: bool
     cause: str = ""
+    tried: bool = True
 
 
 class Health:
@@ -23,7 +24,7 @@ class Health:
         """All not up yet; every cause goes through `mask` before it is kept."""
         self._mask = mask
         self._lock = threading.Lock()
-        self._states = {name: Dependency(up=False, cause="not reached yet") for name in names}
+        self._states = {name: Dependency(up=False, cause="not reached yet", tried=False) for name in names}
 
     def up(self, name: str) -> bool:
         """Note that the dependency answered; returns whether that is news."""

@@ -179,12 +179,12 @@ def _port(application_: Application, replica: int) -> HttpPort:
         config="c0ffee",
         topics=("traces",),
         scorers=list(application_.failing),
-        judges=application_.judges,
         dead_letter_reasons=("not_json",),
         sampling=(("kept", "rate"), ("left_out", "rate")),
         labels={"team": "growth"},
     )
     metrics = ProcessMetrics(registry, known, health, lambda: ENDPOINT)
+    metrics.expect_judges(application_.judges)
     registry.register(GroupMetrics(application_.app, lambda: application_.figures, SystemClock()))
     registry.register(Traffic(metrics, application_, replica))
     return HttpPort(application(registry, health, lambda: True), HttpSettings(port=0))

@@ -97,7 +97,8 @@ class Daemon:
         self._health = Health(("kafka", "mlflow", "ledger", "judge"), self._mask)
         self._deadline_s = deadlines(config, clock.now_ms() / 1000)
         self._links: MlflowLinks | None = None
-        self._lags: Callable[[], Mapping[tuple[str, int], int]] = dict
+        # Before anything is reached: a process that waits for a service is scraped as well.
+        self._metrics = ProcessMetrics(self._registry, _known_labels(config), self._health, endpoint_state)
         self._page = StatusPage(assembly.asked_of(config, self._deadline_s), self._own, clock, self._mask)
         self._patience = Patience(health=self._health, stop=stop, log=log, longest=config.pipeline.retry_up_to)
 
@@ -132,12 +133,11 @@ class Daemon:
             stack.callback(presence.end)
             traces = MlflowTraceStore(self._config.mlflow.tracking_uri, self._config.experiment)
             suite = self._build_suite(traces)
-            metrics = self._build_metrics(suite, ledger)
+            self._expose_figures(suite, ledger)
             self._links = MlflowLinks.to(self._config.mlflow.tracking_uri, traces.experiment_id)
-            self._lags = metrics.lags
-            effects = self._build_effects(ledger, traces, suite, metrics)
+            effects = self._build_effects(ledger, traces, suite)
             feedback = self._build_feedback(effects)
-            loop = self._build_loop(effects, feedback, metrics)
+            loop = self._build_loop(effects, feedback)
             evaluator = evaluator_of(self._config)
             leadership = Leadership(ledger.lease, holder, settings.lease_ttl, self._clock, self._log)
             stack.callback(leadership.resign)
@@ -174,7 +174,12 @@ class Daemon:
 
     def _own(self) -> Own:
         """What this process knows, at any moment of its life."""
-        return Own(dependencies=self._health.states(), judge=endpoint_state(), lags=self._lags(), links=self._links)
+        return Own(
+            dependencies=self._health.states(),
+            judge=endpoint_state(),
+            lags=self._metrics.lags(),
+            links=self._links,
+        )
 
     def _build_suite(self, traces: MlflowTraceStore) -> ScorerSuite:
         self._patience.call("mlflow", traces.probe)
@@ -186,21 +191,9 @@ class Daemon:
             self._patience.note_up("judge")
         return suite
 
-    def _build_metrics(self, suite: ScorerSuite, ledger: Ledger) -> ProcessMetrics:
+    def _expose_figures(self, suite: ScorerSuite, ledger: Ledger) -> None:
         config = self._config
-        known = KnownLabels(
-            app=config.app,
-            version=__version__,
-            config=config.digest,
-            topics=(config.source.topic,),
-            scorers=[scorer.name for scorer in suite],
-            judges=[scorer.name for scorer in suite if scorer.kind == "judge"],
-            dead_letter_reasons=(*REASONS, "trace_rejected"),
-            sampling=_known_sampling(config),
-            labels=config.labels,
-            receivers=[each.name for each in config.alerts.told],
-        )
-        metrics = ProcessMetrics(self._registry, known, self._health, endpoint_state)
+        self._metrics.expect_judges(scorer.name for scorer in suite if scorer.kind == "judge")
         reader = FigureReader(
             ledger=ledger,
             clock=self._clock,
@@ -216,11 +209,8 @@ class Daemon:
             observes=config.alerts.mode == "observe",
         )
         self._registry.register(GroupMetrics(config.app, reader.read, self._clock))
-        return metrics
 
-    def _build_effects(
-        self, ledger: Ledger, traces: MlflowTraceStore, suite: ScorerSuite, metrics: ProcessMetrics
-    ) -> Effects:
+    def _build_effects(self, ledger: Ledger, traces: MlflowTraceStore, suite: ScorerSuite) -> Effects:
         return Effects(
             policy=assembly.policy_of(self._config, list(suite)),
             ledger=ledger,
@@ -229,7 +219,7 @@ class Daemon:
             judging=Judging(
                 suite=suite,
                 intake=ledger.intake,
-                metrics=metrics,
+                metrics=self._metrics,
                 patience=self._patience,
                 clock=self._clock,
                 spending=assembly.spending_of(self._config, ledger, self._clock),
@@ -255,7 +245,7 @@ class Daemon:
             log=self._log,
         )
 
-    def _build_loop(self, effects: Effects, feedback: FeedbackEffects, metrics: ProcessMetrics) -> IntakeLoop:
+    def _build_loop(self, effects: Effects, feedback: FeedbackEffects) -> IntakeLoop:
         config = self._config
         suite = list(effects.judging.suite)
         parts = IntakeParts(
@@ -269,7 +259,7 @@ class Daemon:
             effects=effects,
             feedback=feedback,
             positions=effects.ledger.positions,
-            metrics=metrics,
+            metrics=self._metrics,
             patience=self._patience,
             clock=self._clock,
             log=self._log,
@@ -302,6 +292,20 @@ class Daemon:
             log=self._log,
             lag=lag,
         )
+
+
+def _known_labels(config: Config) -> KnownLabels:
+    return KnownLabels(
+        app=config.app,
+        version=__version__,
+        config=config.digest,
+        topics=(config.source.topic,),
+        scorers=[scorer.name for scorer in config.scorers],
+        dead_letter_reasons=(*REASONS, "trace_rejected"),
+        sampling=_known_sampling(config),
+        labels=config.labels,
+        receivers=[each.name for each in config.alerts.told],
+    )
 
 
 def _known_sampling(config: Config) -> list[tuple[str, str]]:

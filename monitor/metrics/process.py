@@ -31,7 +31,6 @@ class KnownLabels:
         config: digest of the configuration.
         topics: that events come from.
         scorers: every configured scorer.
-        judges: those of them that call a judge.
         dead_letter_reasons: every reason that decoding can give.
         sampling: every (decision, reason) that is known.
         receivers: of alerts.
@@ -43,7 +42,6 @@ class KnownLabels:
     config: str
     topics: Sequence[str] = ()
     scorers: Sequence[str] = ()
-    judges: Sequence[str] = ()
     dead_letter_reasons: Sequence[str] = ()
     sampling: Sequence[tuple[str, str]] = ()
     receivers: Sequence[str] = ()
@@ -98,11 +96,14 @@ class ProcessMetrics:
         for scorer in known.scorers:
             self._duration.labels(self._app, bounded(scorer))
             self._count_verdicts(scorer, "all")
-        for judge in known.judges:
-            self.judge_tokens(judge, 0, 0)
         for receiver in known.receivers:
             for outcome in _OUTCOMES:
                 self.alert_delivered(receiver, outcome, 0)
+
+    def expect_judges(self, scorers: Iterable[str]) -> None:
+        """Begin the counters of the scorers that call a judge, which is known when they are built."""
+        for scorer in scorers:
+            self.judge_tokens(scorer, 0, 0)
 
     def consumed(self, topic: str, events: int = 1) -> None:
         """Count events read from the stream."""
@@ -200,7 +201,9 @@ class _DependencyUp(Collector):
     def collect(self) -> Iterator[GaugeMetricFamily]:
         found = family("dependency_up")
         for name, state in self._health.states().items():
-            found.add_metric([self._app, bounded(name)], float(state.up))
+            # Of what nobody has asked yet nothing is known: an alert would name the wrong service.
+            if state.tried:
+                found.add_metric([self._app, bounded(name)], float(state.up))
         yield found
 
 

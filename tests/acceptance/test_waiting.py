@@ -60,6 +60,33 @@ def test_a_daemon_without_its_judge_waits_says_so_and_goes_on(
     ledger.close()
 
 
+def test_a_daemon_that_waits_at_its_start_is_scraped_and_names_what_it_waits_for(tmp_path: Path) -> None:
+    """Its process is there for Prometheus, which must not call it absent; of services not asked yet it says nothing."""
+    import socket
+
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    config = Config.model_validate(
+        {
+            "app": "shop",
+            "source": {"topic": "traces"},
+            "mlflow": {"tracking_uri": f"http://127.0.0.1:{port}"},
+            "ledger": {"url": f"sqlite:///{tmp_path / 'ledger.db'}"},
+            "scorers": [{"name": "short", "use": "AnswerLength", "max_length": 40}],
+            "pipeline": {"retry_up_to": "500ms"},
+            "http": {"port": 0},
+        }
+    )
+    waits = 'tracewatch_dependency_up{app="shop",dependency="mlflow"} 0.0'
+    with running(config) as daemon:
+        daemon.eventually(lambda: waits in daemon.metrics(), "MLflow is waited for")
+        metrics = daemon.metrics()
+    assert 'tracewatch_dependency_up{app="shop",dependency="ledger"} 1.0' in metrics
+    assert 'dependency="kafka"' not in metrics
+    assert 'tracewatch_build_info{app="shop",' in metrics
+    assert 'tracewatch_verdicts_total{app="shop",scorer="short",segment="all",verdict="fail"} 0.0' in metrics
+
+
 def test_a_daemon_without_its_broker_waits_says_so_and_stops_when_told(mlflow_uri: str, tmp_path: Path) -> None:
     """Not ready, with the cause, and the end of the block stops it although the broker never came."""
     import socket

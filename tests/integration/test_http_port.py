@@ -64,12 +64,12 @@ class Daemon:
             config="c",
             topics=("traces",),
             scorers=("safety",),
-            judges=("safety",),
             dead_letter_reasons=("not_json",),
             sampling=(("kept", "rate"),),
             receivers=("ops",),
         )
         self.metrics = ProcessMetrics(registry, known, self.health, lambda: ENDPOINT)
+        self.metrics.expect_judges(["safety"])
         registry.register(GroupMetrics("shop", lambda: FIGURES, ManualClock()))
         self.app = application(registry, self.health, lambda: self.running)
 

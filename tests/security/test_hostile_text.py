@@ -196,7 +196,6 @@ def _metrics(registry):
         config="c",
         topics=("t",),
         scorers=["short"],
-        judges=[],
         dead_letter_reasons=("x",),
         sampling=[("kept", "rate")],
         labels={},

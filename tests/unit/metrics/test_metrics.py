@@ -35,7 +35,6 @@ KNOWN = KnownLabels(
     config="abc",
     topics=("traces",),
     scorers=("safety", "greets"),
-    judges=("safety",),
     dead_letter_reasons=("not_json",),
     sampling=(("kept", "rate"),),
     receivers=("ops",),
@@ -77,8 +76,12 @@ def registry() -> CollectorRegistry:
 
 @pytest.fixture
 def metrics(registry: CollectorRegistry) -> ProcessMetrics:
-    """Metrics of a process that has just started."""
-    return ProcessMetrics(registry, KNOWN, Health(("kafka", "ledger")), lambda: JUDGE)
+    """Metrics of a process that has just started and reached its broker."""
+    health = Health(("kafka", "ledger"))
+    health.up("kafka")
+    started = ProcessMetrics(registry, KNOWN, health, lambda: JUDGE)
+    started.expect_judges(["safety"])
+    return started
 
 
 JUDGE = EndpointState(
@@ -196,12 +199,14 @@ def test_lag_is_told_of_the_partitions_owned_and_no_others(
 
 
 def test_dependency_up_follows_health(registry: CollectorRegistry) -> None:
-    """The gauge is read from Health at each scrape: 0 before the dependency was reached."""
-    health = Health(("kafka", "ledger"))
+    """The gauge is read from Health at each scrape; of a dependency that nobody has asked yet it says nothing."""
+    health = Health(("kafka", "ledger", "judge"))
     ProcessMetrics(registry, KNOWN, health)
     health.up("kafka")
+    health.down("ledger", "connection refused")
     assert value(registry, "dependency_up", dependency="kafka") == 1
     assert value(registry, "dependency_up", dependency="ledger") == 0
+    assert value(registry, "dependency_up", dependency="judge") is None
 
 
 def test_tokens_that_no_endpoint_reported_are_not_counted(registry: CollectorRegistry, metrics: ProcessMetrics) -> None:
