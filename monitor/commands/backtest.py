@@ -10,7 +10,7 @@ from rich.text import Text
 from monitor.commands.moments import moment_text
 from monitor.commands.tables import plain_table
 from monitor.config import Config
-from monitor.daemon.assembly import recorded_scorers_of
+from monitor.daemon.assembly import recorded_scorers_of, sight_of
 from monitor.ledger import Ledger
 from monitor.ledger.rows import JudgedVerdict
 from monitor.series.backtest import Past, PastAlert, Suggestion, suggestion, targets, taught, with_target
@@ -34,7 +34,12 @@ def backtest(config: Config, ledger: Ledger, since_ms: int, until_ms: int, *, su
         LedgerUnavailable: the ledger does not answer.
     """
     scorers = {name: each for name, each in recorded_scorers_of(config, ledger).items() if each.alerting}
-    past = Past(settings=config.statistics, sessions=config.sessions, max_age=config.alerts.max_age)
+    past = Past(
+        settings=config.statistics,
+        sessions=config.sessions,
+        max_age=config.alerts.max_age,
+        sight=sight_of(config),
+    )
     verdicts = _Counted(ledger.series.past(since_ms, until_ms))
     alerts = past.alerts(verdicts, scorers)
     suggestions = None
@@ -84,10 +89,11 @@ def backtest_tables(found: Backtest) -> list[RenderableType]:
             moment_text(each.fired_ms)[:-3],
             moment_text(each.resolved_ms)[:-3] or "still stands",
             f"{each.reference:.3f}",
+            "" if each.told else "with all",
         )
         for each in found.alerts
     ]
-    columns = ("scorer", "segment", "since (UTC)", "paged", "resolved", "held to")
+    columns = ("scorer", "segment", "since (UTC)", "fired", "resolved", "held to", "told")
     shown = [Text(head), plain_table("Regressions that would have fired", columns, rows)]
     if found.suggestions is not None:
         targets_tried = [
@@ -101,6 +107,6 @@ def backtest_tables(found: Backtest) -> list[RenderableType]:
             )
             for each in found.suggestions
         ]
-        columns = ("scorer", "target", "pass rate", "at least (95 %)", "verdicts", "pages a month")
-        shown.append(plain_table("Targets, and what each would have cost", columns, targets_tried))
+        tried = ("scorer", "target", "pass rate", "at least (95 %)", "verdicts", "pages a month")
+        shown.append(plain_table("Targets, and what each would have cost", tried, targets_tried))
     return shown

@@ -170,6 +170,16 @@ class Config(BaseModel):
         return self
 
     @model_validator(mode="after")
+    def _verdicts_are_young_enough_to_bet(self) -> Self:
+        closes = self.statistics.block + self.statistics.close_after
+        if self.alerts.max_age <= closes:
+            raise ValueError(
+                f"alerts.max_age {self.alerts.max_age} must be longer than statistics.block and statistics.close_after "
+                f"together ({closes}): a verdict would be too old for any alert before its block closes"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _shadows_have_their_scorer(self) -> Self:
         names = {scorer.name for scorer in self.scorers}
         for number, scorer in enumerate(self.scorers):

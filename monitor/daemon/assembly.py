@@ -287,11 +287,14 @@ def quality_of(config: Config, ledger: Ledger, versions: Mapping[str, str]) -> J
 def _watched(config: Config, settings: ScorerSettings, version: str, *, judges: bool) -> WatchedScorer:
     policy = _policy(config, settings)
     budgeted = is_budgeted(config, judges=judges)
+    statistics = config.statistics
+    waits = {"verdict": timedelta(0), "session": config.sessions.quiet, "block": statistics.unit_block}
     return WatchedScorer(
         name=settings.name,
         version=version,
         policy=policy,
         unit=settings.unit,
+        settles_ms=in_ms(statistics.block + statistics.close_after + waits[settings.unit]),
         # A target is a pass rate; what is learnt is kept as finely graded as the scorer gives it.
         measure="pass" if policy.source == "target" or settings.limits is None else "value",
         smallest_probability=smallest_probability(config.sampling, settings.rate, budgeted=budgeted),

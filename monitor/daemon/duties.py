@@ -22,6 +22,7 @@ from monitor.delivery.outbox import Outbox
 from monitor.errors import ServiceUnavailable
 from monitor.evaluation.evaluator import Evaluator
 from monitor.evaluation.settings import ScheduleSettings
+from monitor.labels.quality import doubt
 from monitor.labels.reading import LabelReading
 from monitor.labels.rejudging import MovedFindings, Rejudging, held_back
 from monitor.ledger.ledger import Ledger
@@ -136,7 +137,7 @@ class Duties:
                 warning=self._doubt,
                 held_back=held_back,
             ),
-            MovedFindings(ledger.frozen, self._versions, config.labelling.moved_alpha),
+            MovedFindings(ledger.frozen, self._versions, severities, config.labelling.moved_alpha),
             CandidateFindings(ledger.evaluations, severities),
             SpendFindings(self.effects.judging.spending.pots),
             StreamFindings(ledger, alerts),
@@ -213,8 +214,8 @@ class Duties:
         """Why alerts of a scorer are to be doubted, by what people say of its verdicts."""
         settings = self.config.labelling
         versions = {name: version for name, version in self._versions.items() if name == scorer}
-        [found] = assembly.quality_of(self.config, self._ledger, versions).read(self.clock.now_ms())
-        return found.warning(settings)
+        quality = assembly.quality_of(self.config, self._ledger, versions)
+        return doubt(quality.agreements(self.clock.now_ms()).get(scorer), settings)
 
     def _add_labelling(self, schedule: Schedule) -> None:
         settings, ledger, suite = self.config.labelling, self._ledger, self.effects.judging.suite

@@ -14,6 +14,7 @@ from monitor.stats.judge_quality import (
     Agreement,
     CorrectedRate,
     Judged,
+    Labelled,
     Tally,
     agreement_of,
     corrected_rate,
@@ -29,16 +30,6 @@ class ScorerQuality:
     agreement: Agreement | None
     corrected: CorrectedRate | None
 
-    def warning(self, settings: LabellingSettings) -> str | None:
-        """Why its alerts are to be doubted, None where nothing says so."""
-        found = self.agreement
-        if found is None or found.n < settings.min_labels or found.share >= settings.agreement:
-            return None
-        return (
-            f"people agree with this scorer on {found.share:.0%} of {found.n} labelled traces; "
-            f"below {settings.agreement:.0%} its verdicts are to be doubted"
-        )
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JudgeQuality:
@@ -48,17 +39,32 @@ class JudgeQuality:
     versions: Mapping[str, str]
     window: timedelta
 
+    def agreements(self, now_ms: int) -> Mapping[str, Agreement]:
+        """How far people agree with each scorer that has labels: what costs one look at them alone.
+
+        Raises:
+            LedgerUnavailable: the ledger does not answer.
+        """
+        found = {scorer: agreement_of(_labelled(pairs)) for scorer, pairs in self._pairs(now_ms).items()}
+        return {scorer: agreement for scorer, agreement in found.items() if agreement is not None}
+
+    def _pairs(self, now_ms: int) -> defaultdict[str, list[LabelledVerdict]]:
+        pairs: defaultdict[str, list[LabelledVerdict]] = defaultdict(list)
+        for each in self.labels.labelled_verdicts(self._since(now_ms)):
+            if self.versions.get(each.scorer) == each.scorer_version:
+                pairs[each.scorer].append(each)
+        return pairs
+
+    def _since(self, now_ms: int) -> int:
+        return now_ms - self.window // timedelta(milliseconds=1)
+
     def read(self, now_ms: int) -> list[ScorerQuality]:
         """The quality of each scorer, by name.
 
         Raises:
             LedgerUnavailable: the ledger does not answer.
         """
-        since_ms = now_ms - self.window // timedelta(milliseconds=1)
-        pairs: defaultdict[str, list[LabelledVerdict]] = defaultdict(list)
-        for each in self.labels.labelled_verdicts(since_ms):
-            if self.versions.get(each.scorer) == each.scorer_version:
-                pairs[each.scorer].append(each)
+        since_ms, pairs = self._since(now_ms), self._pairs(now_ms)
         tallies = self.labels.tallies(since_ms, pairs.keys())
         found = []
         for scorer, version in sorted(self.versions.items()):
@@ -69,14 +75,28 @@ class JudgeQuality:
 
 def quality_of(scorer: str, pairs: Iterable[LabelledVerdict], tallies: Sequence[VerdictTally]) -> ScorerQuality:
     """The quality of one version of a scorer, from its labelled verdicts and from all of them."""
+    labelled = _labelled(pairs)
+    of_label = {each.label: Tally(count=each.count, weight=each.weight, squares=each.squares) for each in tallies}
+    judged = Judged(passed=of_label.get("pass", NONE), failed=of_label.get("fail", NONE))
+    return ScorerQuality(scorer=scorer, agreement=agreement_of(labelled), corrected=corrected_rate(labelled, judged))
+
+
+def doubt(found: Agreement | None, settings: LabellingSettings) -> str | None:
+    """Why alerts of a scorer are to be doubted by how far people agree with it, None where nothing says so."""
+    if found is None or found.n < settings.min_labels or found.share >= settings.agreement:
+        return None
+    return (
+        f"people agree with this scorer on {found.share:.0%} of {found.n} labelled traces; "
+        f"below {settings.agreement:.0%} its verdicts are to be doubted"
+    )
+
+
+def _labelled(pairs: Iterable[LabelledVerdict]) -> Labelled:
     cells: defaultdict[tuple[bool, bool], Tally] = defaultdict(Tally)
     for each in pairs:
         one = Tally(count=1, weight=each.weight, squares=each.weight * each.weight)
         cells[each.human == "pass", each.judge == "pass"] += one
-    labelled = labelled_of(cells)
-    of_label = {each.label: Tally(count=each.count, weight=each.weight, squares=each.squares) for each in tallies}
-    judged = Judged(passed=of_label.get("pass", NONE), failed=of_label.get("fail", NONE))
-    return ScorerQuality(scorer=scorer, agreement=agreement_of(labelled), corrected=corrected_rate(labelled, judged))
+    return labelled_of(cells)
 
 
 def alike(counts: Mapping[tuple[Label, Label], int]) -> Agreement | None:

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any, Final
 
@@ -10,6 +10,7 @@ from mlflow.entities import Trace
 from structlog.typing import FilteringBoundLogger
 
 from monitor.alerts.alert import EXAMPLES, Finding
+from monitor.alerts.settings import Severity
 from monitor.clock import Clock
 from monitor.errors import ServiceUnavailable
 from monitor.labels.settings import LabellingSettings
@@ -103,11 +104,17 @@ class Rejudging:
 
 
 class MovedFindings:
-    """Whether a judge says something else of the frozen set than it did. `versions` are those in force."""
+    """Whether a judge says something else of the frozen set than it did.
 
-    def __init__(self, frozen: Frozen, versions: Mapping[str, str], alpha: float) -> None:
+    `versions` are those in force, `severities` what the alerts of each scorer are worth, of those that alert.
+    """
+
+    def __init__(
+        self, frozen: Frozen, versions: Mapping[str, str], severities: Mapping[str, Severity], alpha: float
+    ) -> None:
         self._frozen = frozen
-        self._versions = versions
+        self._versions = {scorer: version for scorer, version in versions.items() if scorer in severities}
+        self._severities = severities
         self._alpha = alpha
 
     def look(self, open_rows: Sequence[AlertRow], now_ms: int) -> list[Finding]:
@@ -118,7 +125,9 @@ class MovedFindings:
         """
         del now_ms
         rows = [row for row in self._frozen.all() if self._versions.get(row.scorer) == row.scorer_version]
-        found = moved_findings(rows, self._alpha)
+        found = [
+            replace(finding, severity=self._severities[finding.scorer]) for finding in moved_findings(rows, self._alpha)
+        ]
         known = {finding.scorer for finding in found}
         ended = {row.scorer for row in open_rows if row.kind == MOVED} - known
         return found + [_finding(scorer, bad=False) for scorer in sorted(ended)]

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
-from monitor.labels.quality import JudgeQuality, ScorerQuality, alike
+from monitor.labels.quality import JudgeQuality, ScorerQuality, alike, doubt
 from monitor.labels.rejudging import moved_findings
 from monitor.labels.settings import LabellingSettings
 from monitor.labels.standing import FrozenSet, JudgeStanding, ShadowAgreement
@@ -65,7 +65,7 @@ class JudgeStandings:
             listed=0 if others is None else others.passed + others.failed + others.unread,
             agreement=quality.agreement,
             corrected=quality.corrected,
-            warning=quality.warning(self.settings),
+            warning=doubt(quality.agreement, self.settings),
             frozen=frozen,
             shadows=tuple(shadows),
         )

@@ -76,6 +76,8 @@ traces = Table(
 
 # Retention deletes by it.
 Index("tracewatch_traces_event_time", traces.c.event_time_ms)
+# A proof looks for good answers to the same inputs.
+Index("tracewatch_traces_inputs_digest", traces.c.inputs_digest)
 
 decisions = Table(
     "tracewatch_decisions",

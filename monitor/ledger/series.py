@@ -162,20 +162,21 @@ class Series:
             LedgerUnavailable: the database does not answer.
         """
         row = verdicts.c
-        wanted = (
-            select(traces.c.inputs_digest, traces.c.trace_id)
+        newest = (
+            select(traces.c.trace_id)
             .join(verdicts, row.trace_id == traces.c.trace_id)
             .where(
-                traces.c.inputs_digest.in_(sorted(inputs)),
+                traces.c.inputs_digest == bindparam("digest"),
                 row.scorer == scorer,
                 row.label == "pass",
                 row.event_time_ms < before_ms,
             )
-            .order_by(row.event_time_ms)
+            .order_by(row.event_time_ms.desc())
+            .limit(1)
         )
         with self.database.read() as connection:
-            # Of several the newest comes last and stands.
-            return {row.inputs_digest: row.trace_id for row in connection.execute(wanted)}
+            found = {digest: connection.execute(newest, {"digest": digest}).scalar() for digest in sorted(inputs)}
+        return {digest: trace_id for digest, trace_id in found.items() if trace_id is not None}
 
     def _traced(self, scorer: str, segment: str, since_ms: int, limit: int, *more: Any) -> list[TracedVerdict]:
         row = verdicts.c

@@ -11,11 +11,13 @@ from math import floor
 from typing import Final
 
 from monitor.ledger.rows import JudgedVerdict
+from monitor.series.blindness import Sight
 from monitor.series.book import Book
-from monitor.series.units import Group, SeriesBet, Units, in_ms
+from monitor.series.findings import is_gone, part_of
+from monitor.series.units import Group, SeriesBet, Units, counts, in_ms
 from monitor.series.watched import ALL, Key, WatchedScorer
 from monitor.stats.reference import Learnt, lower
-from monitor.stats.series import SeriesState
+from monitor.stats.series import Alarm, SeriesState
 from monitor.stats.settings import SessionSettings, StatisticsSettings
 
 MONTH_MS: Final = 30 * 86_400_000
@@ -25,7 +27,10 @@ SUGGESTED_BELOW: Final = (0.0, 0.01, 0.02, 0.05)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PastAlert:
-    """A regression that would have fired. Times are ms; `resolved_ms` is None where it would still stand."""
+    """A regression that would have fired. Times are ms; `resolved_ms` is None where it would still stand.
+
+    `told` is false for a segment's that is a part of the one of `all`, which tells of it.
+    """
 
     scorer: str
     segment: str
@@ -33,6 +38,7 @@ class PastAlert:
     fired_ms: int
     resolved_ms: int | None
     reference: float
+    told: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +60,7 @@ class Past:
     settings: StatisticsSettings
     sessions: SessionSettings
     max_age: timedelta
+    sight: Sight
 
     def alerts(self, pages: Iterable[Sequence[JudgedVerdict]], scorers: Mapping[str, WatchedScorer]) -> list[PastAlert]:
         """The alerts that would have fired, in their order."""
@@ -65,9 +72,11 @@ class _Replay:
         self._units = Units(
             scorers=scorers,
             quiet_ms=in_ms(past.sessions.quiet),
+            longest_ms=in_ms(past.sessions.longest),
             unit_block_ms=in_ms(past.settings.unit_block),
         )
         self._book = Book({}, None, scorers, past.settings)
+        self._sight = past.sight
         self._block_ms = in_ms(past.settings.block)
         self._late_ms = in_ms(past.max_age + past.settings.close_after)
         # Bets of more than one verdict are complete only some time after the last of them.
@@ -90,8 +99,12 @@ class _Replay:
         for end_ms, ready in _blocks(groups, self._block_ms, until_ms):
             bets = self._units.bets(ready, 0)
             change = self._book.close({key: [self._aged(bet) for bet in found] for key, found in bets.items()}, end_ms)
+            for key in change.retired:
+                self._end(key, end_ms)
             for row in change.series:
                 self._follow((row.scorer, row.segment), SeriesState.of_json(row.state), end_ms)
+            for key in [key for key in self._open if self._is_gone(key)]:
+                self._end(key, end_ms)
             groups = groups[len(ready) :]
         left = {(each.trace_id, each.scorer) for group in groups for each in group.verdicts}
         return [each for each in waiting if (each.trace_id, each.scorer) in left]
@@ -110,12 +123,25 @@ class _Replay:
                 scorer=key[0],
                 segment=key[1],
                 onset_ms=state.alarm.onset_ms,
-                fired_ms=state.alarm.at_ms,
+                fired_ms=end_ms,
                 resolved_ms=None,
                 reference=state.reference,
+                told=part_of(key, state.alarm, self._overall(key[0])) is None,
             )
-        elif state.alarm is None and stands is not None:
-            self._found.append(replace(self._open.pop(key), resolved_ms=end_ms))
+        elif state.alarm is None:
+            self._end(key, end_ms)
+
+    def _end(self, key: Key, at_ms: int) -> None:
+        if (stands := self._open.pop(key, None)) is not None:
+            self._found.append(replace(stands, resolved_ms=at_ms))
+
+    def _is_gone(self, key: Key) -> bool:
+        row, overall = self._book.rows.get(key), self._book.rows.get((key[0], ALL))
+        return row is not None and is_gone(self._sight, row, overall)
+
+    def _overall(self, scorer: str) -> Alarm | None:
+        row = self._book.rows.get((scorer, ALL))
+        return None if row is None else SeriesState.of_json(row.state).alarm
 
 
 def _blocks(groups: Sequence[Group], block_ms: int, until_ms: int | None) -> Iterator[tuple[int, Sequence[Group]]]:
@@ -133,11 +159,11 @@ def _blocks(groups: Sequence[Group], block_ms: int, until_ms: int | None) -> Ite
 
 
 def taught(verdicts: Iterable[JudgedVerdict], scorers: Mapping[str, WatchedScorer]) -> dict[str, Learnt]:
-    """What the verdicts of each scorer teach of its pass rate."""
+    """What the verdicts of each scorer, as it is now, teach of its pass rate."""
     learnt: dict[str, Learnt] = {}
     for each in verdicts:
         scorer = scorers.get(each.scorer)
-        if scorer is None or each.label == "error" or each.probability < scorer.smallest_probability:
+        if scorer is None or not counts(each, scorer):
             continue
         weight = scorer.smallest_probability / each.probability
         learnt[each.scorer] = learnt.get(each.scorer, Learnt()).seen(weight, float(each.label == "pass"))
@@ -157,7 +183,7 @@ def with_target(scorer: WatchedScorer, target: float) -> WatchedScorer:
 
 def suggestion(scorer: str, target: float, learnt: Learnt, alerts: Iterable[PastAlert], length_ms: int) -> Suggestion:
     """What a target would have cost over a past of this length."""
-    pages = sum(each.scorer == scorer and each.segment == ALL for each in alerts)
+    pages = sum(each.scorer == scorer and each.told for each in alerts)
     return Suggestion(
         scorer=scorer,
         target=target,

@@ -36,19 +36,27 @@ class Sight:
     quiet_ms: int
     window_ms: int
 
-    def why_unknown(self, row: SeriesRow, state: SeriesState, now_ms: int, stream: Stream = "flows") -> str | None:
-        """Why nothing can be said of a series, None where something can."""
+    def why_unknown(
+        self, row: SeriesRow, state: SeriesState, now_ms: int, stream: Stream = "flows", *, settles_ms: int = 0
+    ) -> str | None:
+        """Why nothing can be said of a series, None where something can.
+
+        `settles_ms` is how long a bet waits for the rest of its verdicts, which is no silence.
+        """
         pace, silent_ms = self.pace(row, state, now_ms), now_ms - row.last_block
         gap_ms = _DAY_MS / pace.per_day if pace.per_day else 0.0
-        if silent_ms > max(self.quiet_ms, _GAPS * gap_ms):
+        if silent_ms > max(self.quiet_ms, _GAPS * gap_ms) + settles_ms:
             return _SILENCE[stream]
         if pace.per_day < self.min_verdicts:
             return f"too few verdicts: {pace.per_day:.1f} a day, and {self.min_verdicts} are needed"
         return None
 
     def is_out_of_traffic(self, row: SeriesRow, state: SeriesState, overall: SeriesRow) -> bool:
-        """Whether a segment is not used any more: since its last verdict `all` has gone on for ten of its mean gaps."""
-        pace = self.pace(row, state, overall.last_block)
+        """Whether a segment is not used any more: since its last verdict `all` has gone on for ten of its mean gaps.
+
+        The gaps are those of its own last days, so that the answer stands until it is used again.
+        """
+        pace = self.pace(row, state, row.last_block)
         return pace.per_day > 0 and overall.last_block - row.last_block > _GAPS * _DAY_MS / pace.per_day
 
     def pace(self, row: SeriesRow, state: SeriesState, now_ms: int) -> "Pace":
@@ -129,7 +137,7 @@ def blindness(
             for segment in segments:
                 row = by_key.get((scorer.name, segment))
                 if row is not None and row.scorer_version == scorer.version:
-                    found.append(_seen(row, sight, now_ms, stream))
+                    found.append(_seen(row, scorer, sight, now_ms, stream))
                 else:
                     reason = "no verdict yet" if stream == "flows" else _SILENCE[stream]
                     found.append(
@@ -138,12 +146,12 @@ def blindness(
     return found
 
 
-def _seen(row: SeriesRow, sight: Sight, now_ms: int, stream: Stream) -> Blindness:
+def _seen(row: SeriesRow, scorer: WatchedScorer, sight: Sight, now_ms: int, stream: Stream) -> Blindness:
     state = SeriesState.of_json(row.state)
     return Blindness(
         scorer=row.scorer,
         segment=row.segment,
-        reason=sight.why_unknown(row, state, now_ms, stream),
+        reason=sight.why_unknown(row, state, now_ms, stream, settles_ms=scorer.settles_ms),
         verdicts=sight.pace(row, state, now_ms).per_day,
         last_ms=row.last_block,
     )

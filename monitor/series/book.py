@@ -60,6 +60,11 @@ class Book:
         return cls(rows, ledger.clock(), scorers, settings)
 
     @property
+    def rows(self) -> Mapping[Key, SeriesRow]:
+        """The series after the last block."""
+        return self._rows
+
+    @property
     def clock(self) -> ClockRow:
         """The clock after the last block."""
         if self._clock is None:
@@ -102,7 +107,7 @@ class Book:
             if scorer is None or key not in self._states:
                 continue
             if row.scorer_version == scorer.version:
-                self._states[key] = retargeted(self._states[key], scorer.policy)
+                self._states[key] = retargeted(self._states[key], scorer.policy, scorer.measure)
             elif key in bets:
                 del self._states[key]
                 anew.append(key)
@@ -132,7 +137,8 @@ class Book:
         overall = self._states.get((scorer, ALL))
         inherits = overall is not None and segment.split("=", 1)[0] == OF_THE_SAME_TRAFFIC
         inherited = overall.reference if overall is not None and inherits else None
-        return new_series(self._scorers[scorer].policy, inherited=inherited, deposited=0.0)
+        watched = self._scorers[scorer]
+        return new_series(watched.policy, watched.measure, inherited=inherited, deposited=0.0)
 
     def _live(self) -> int:
         return sum(

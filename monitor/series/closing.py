@@ -41,7 +41,10 @@ class Closing:
         self._scorers = {each.name: each for each in scorers}
         self._settings = settings
         self._units = Units(
-            scorers=self._scorers, quiet_ms=in_ms(sessions.quiet), unit_block_ms=in_ms(settings.unit_block)
+            scorers=self._scorers,
+            quiet_ms=in_ms(sessions.quiet),
+            longest_ms=in_ms(sessions.longest),
+            unit_block_ms=in_ms(settings.unit_block),
         )
         self._block_ms = in_ms(settings.block)
         self._max_age_ms = in_ms(max_age)

@@ -1,11 +1,13 @@
 """What the series say to the alert table: fallen, well, or unknown, which is never shown as well."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Final
 
 from monitor.alerts.alert import Finding
 from monitor.alerts.settings import Severity
+from monitor.ledger.errors import LedgerUnavailable
 from monitor.ledger.rows import AlertRow, SeriesRow
 from monitor.ledger.series import Series
 from monitor.series.blindness import Blindness, Sight
@@ -15,6 +17,7 @@ from monitor.stats.series import Alarm, SeriesState
 
 REGRESSION: Final = "production_regression"
 UNKNOWN: Final = "unknown"
+_WORDS: Final = ("warning", "held_back")
 PART_OF_ALL: Final = "told of with the regression of all, which it is a part of"
 
 Words = Callable[[str], str | None]
@@ -54,14 +57,17 @@ class SeriesFindings:
         """
         current = {key: row for row in rows if self._is_current(row) for key in [(row.scorer, row.segment)]}
         opened = {(row.scorer, row.segment): row for row in open_rows if row.kind == REGRESSION}
-        gone = {key for key, row in current.items() if self._is_gone(row, current.get((row.scorer, ALL)))}
+        gone = {key for key, row in current.items() if is_gone(self.sight, row, current.get((row.scorer, ALL)))}
         overall = {row.scorer: SeriesState.of_json(row.state).alarm for row in current.values() if row.segment == ALL}
+        # Once a look and scorer, however many of its segments have fallen.
+        warning = cache(self.warning)
         found = []
-        for key, row in sorted(current.items()):
-            if key not in gone:
-                state = SeriesState.of_json(row.state)
-                reason = self.held_back(open_rows, key[0]) or _part_of(key, state.alarm, overall.get(key[0]))
-                found.append(self._finding(key, state, opened.get(key), reason))
+        for key in sorted(current.keys() - gone):
+            state, row = SeriesState.of_json(current[key].state), opened.get(key)
+            reason = self.held_back(open_rows, key[0])
+            if reason is None and not _is_told(row):
+                reason = part_of(key, state.alarm, overall.get(key[0]))
+            found.append(self._finding(key, state, row, reason, warning))
         ended = opened.keys() - (current.keys() - gone)
         return found + [self._ended(key, opened[key], retired=key not in gone) for key in sorted(ended)]
 
@@ -69,46 +75,46 @@ class SeriesFindings:
         scorer = self.scorers.get(row.scorer)
         return scorer is not None and scorer.alerting and scorer.version == row.scorer_version
 
-    def _is_gone(self, row: SeriesRow, overall: SeriesRow | None) -> bool:
-        """Whether it is a segment that nobody is served by any more, as a release that was rolled back.
-
-        No verdict will ever say that it is well again, and its alert would outlast that of `all`, which is well.
-        """
-        if overall is None or row.segment == ALL or SeriesState.of_json(overall.state).phase == "regressed":
-            return False
-        return self.sight.is_out_of_traffic(row, SeriesState.of_json(row.state), overall)
-
-    def _finding(self, key: Key, state: SeriesState, opened: AlertRow | None, reason: str | None) -> Finding:
+    def _finding(
+        self, key: Key, state: SeriesState, opened: AlertRow | None, held_back: str | None, warning: Words
+    ) -> Finding:
         bad = state.phase == "regressed"
+        words = {"warning": warning(key[0]), "held_back": held_back} if bad else {}
+        said = {name: text for name, text in words.items() if text is not None}
         return Finding(
             kind="production_regression",
             scorer=key[0],
             segment=key[1],
-            severity=self.severities[key[0]] if reason is None else "none",
+            severity=self.severities[key[0]] if held_back is None else "none",
             bad=bad,
-            details=self._details(key, state, opened, reason) if bad else {},
+            details=self._details(key, state, opened, said) if bad else {},
         )
 
     def _details(
-        self, key: Key, state: SeriesState, opened: AlertRow | None, held_back: str | None
+        self, key: Key, state: SeriesState, opened: AlertRow | None, said: Mapping[str, str]
     ) -> Mapping[str, Any]:
-        words = {"warning": self.warning(key[0]), "held_back": held_back}
-        said = {name: text for name, text in words.items() if text is not None}
         alarm = state.alarm
         if alarm is None or state.reference is None:
             return said
         if opened is not None and opened.details.get("found_ms") == alarm.at_ms:
             # What was proved stands; the traces that came since tell nothing about how it began.
-            return {**{name: each for name, each in opened.details.items() if name not in words}, **said}
+            return {**{name: each for name, each in opened.details.items() if name not in _WORDS}, **said}
         verdicts = self.ledger.since(key[0], key[1], alarm.onset_ms, LOOKED_AT)
         proof = proof_of(
             self.scorers[key[0]],
             state.reference,
             alarm,
             verdicts,
-            lambda inputs: self.ledger.passes_before(key[0], inputs, alarm.onset_ms),
+            lambda inputs: self._passed_before(key[0], inputs, alarm.onset_ms),
         )
         return {**proof, **said}
+
+    def _passed_before(self, scorer: str, inputs: Collection[str], before_ms: int) -> Mapping[str, str]:
+        try:
+            return self.ledger.passes_before(scorer, inputs, before_ms)
+        except LedgerUnavailable:
+            # A statement that takes too long, say: the page goes out without the good answers beside it.
+            return {}
 
     def _ended(self, key: Key, opened: AlertRow, *, retired: bool) -> Finding:
         return Finding(
@@ -121,7 +127,22 @@ class SeriesFindings:
         )
 
 
-def _part_of(key: Key, alarm: Alarm | None, overall: Alarm | None) -> str | None:
+def is_gone(sight: Sight, row: SeriesRow, overall: SeriesRow | None) -> bool:
+    """Whether a series is of a segment that nobody is served by any more, as a release that was rolled back.
+
+    No verdict will ever say that it is well again, and its alert would outlast that of `all`, which is well.
+    """
+    if overall is None or row.segment == ALL or SeriesState.of_json(overall.state).phase == "regressed":
+        return False
+    return sight.is_out_of_traffic(row, SeriesState.of_json(row.state), overall)
+
+
+def _is_told(row: AlertRow | None) -> bool:
+    """Whether receivers know of it, who would take its severity's fall for its end."""
+    return row is not None and row.state == "firing" and row.severity != "none"
+
+
+def part_of(key: Key, alarm: Alarm | None, overall: Alarm | None) -> str | None:
     """Why a segment's fall is no page of its own: it had begun when that of `all` was found.
 
     What falls later is something else, however long the alert of `all` has been there.

@@ -43,6 +43,7 @@ def proof_of(
     """
     sums = _sums(scorer, verdicts)
     low, high = interval(sums) if sums.n else (None, None)
+    whole = _missing(scorer, reference, verdicts)
     return {
         "before": reference,
         "after": hajek(sums),
@@ -56,9 +57,9 @@ def proof_of(
                 "segment": each.segment,
                 "pass_rate": hajek(each.sums),
                 "verdicts": each.sums.n,
-                "share": each.missing / _missing(scorer, reference, verdicts),
+                "share": _share(each.missing, whole),
             }
-            for each in _slices(scorer, reference, verdicts)
+            for each in _slices(scorer, reference, verdicts, whole)
         ],
         "examples": _examples(scorer, reference, verdicts, before),
     }
@@ -79,7 +80,11 @@ def _moved(scorer: WatchedScorer, reference: float, verdict: TracedVerdict) -> f
 
 
 def _missing(scorer: WatchedScorer, reference: float, verdicts: Sequence[TracedVerdict]) -> float:
-    return sum(_moved(scorer, reference, each) for each in verdicts) or 1.0
+    return sum(_moved(scorer, reference, each) for each in verdicts)
+
+
+def _share(part: float, whole: float) -> float:
+    return part / whole if whole > 0 else 0.0
 
 
 def _sums(scorer: WatchedScorer, verdicts: Sequence[TracedVerdict]) -> WindowSums:
@@ -104,25 +109,24 @@ def _first_version(scorer: WatchedScorer, reference: float, verdicts: Sequence[T
     return min(guilty, key=lambda version: (by_version[version][-1].event_time_ms, version), default=None)
 
 
-def _slices(scorer: WatchedScorer, reference: float, verdicts: Sequence[TracedVerdict]) -> list[_Slice]:
+def _slices(scorer: WatchedScorer, reference: float, verdicts: Sequence[TracedVerdict], whole: float) -> list[_Slice]:
     """The segments with the most of what is missing, and less of the traffic than of the loss."""
     by_segment: defaultdict[str, list[TracedVerdict]] = defaultdict(list)
     for each in verdicts:
         for segment in each.segment_names:
             by_segment[segment].append(each)
-    whole = _missing(scorer, reference, verdicts)
     slices = [
         _Slice(
             segment=segment,
             sums=_sums(scorer, found),
-            missing=sum(_moved(scorer, reference, each) for each in found),
+            missing=_missing(scorer, reference, found),
         )
         for segment, found in by_segment.items()
     ]
     telling = [
         each
         for each in slices
-        if each.missing > 0 and each.missing / whole > len(by_segment[each.segment]) / len(verdicts)
+        if each.missing > 0 and _share(each.missing, whole) > len(by_segment[each.segment]) / len(verdicts)
     ]
     return sorted(telling, key=lambda each: (-each.missing, each.segment))[:SLICES]
 

@@ -85,7 +85,7 @@ class SeriesViews:
     ) -> SeriesView:
         state = SeriesState.of_json(row.state)
         drop = None if clock is None else self.sight.drop(row, state, scorer, clock, now_ms)
-        unknown = self.sight.why_unknown(row, state, now_ms, stream)
+        unknown = self.sight.why_unknown(row, state, now_ms, stream, settles_ms=scorer.settles_ms)
         word, reason = _word(state, scorer, drop, unknown)
         sums = state.shown
         low, high = interval(sums) if sums.n else (None, None)

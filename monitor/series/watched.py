@@ -22,6 +22,7 @@ class WatchedScorer:
         version: of its definition; verdicts of another one are no part of its series.
         policy: of its tests.
         unit: what is one bet.
+        settles_ms: how long a bet waits for the rest of its verdicts, and its block to be closed.
         measure: what is bet on.
         smallest_probability: that the configuration allows, so that weights are at most 1.
         alerting: whether it has a share in the budget of false alarms.
@@ -32,6 +33,7 @@ class WatchedScorer:
     version: str
     policy: Policy
     unit: Unit = "verdict"
+    settles_ms: int = 0
     measure: Measure = "pass"
     smallest_probability: float = 1.0
     alerting: bool = True

@@ -96,6 +96,7 @@ class SeriesState:
         deposited: reading of the clock of deposits, in hours, at the last bet.
         window: of now, and the one before it.
         alarms: how often it has regressed.
+        held_to: what the configuration said that it is held to when it began: source of the reference and measure.
         anew_ms: the block since which its scorer is another one than before; None where it has always been this one.
     """
 
@@ -109,6 +110,7 @@ class SeriesState:
     window: Window | None = None
     window_before: Window | None = None
     alarms: int = 0
+    held_to: str | None = None
     anew_ms: int | None = None
 
     @property
@@ -137,6 +139,7 @@ class SeriesState:
             "window": _window_json(self.window),
             "window_before": _window_json(self.window_before),
             "alarms": self.alarms,
+            "held_to": self.held_to,
             "anew_ms": self.anew_ms,
         }
 
@@ -154,29 +157,50 @@ class SeriesState:
             window=_window_of(value["window"]),
             window_before=_window_of(value["window_before"]),
             alarms=value["alarms"],
-            # Earlier releases did not write it.
+            # Earlier releases did not write these.
+            held_to=value.get("held_to"),
             anew_ms=value.get("anew_ms"),
         )
 
 
-def new_series(policy: Policy, *, inherited: float | None, deposited: float) -> SeriesState:
+def new_series(policy: Policy, measure: str, *, inherited: float | None, deposited: float) -> SeriesState:
     """A series that begins: with its target, with the reference that it inherits, or with one to learn.
 
     Args:
         policy: what holds for the scorer.
+        measure: what is bet on.
         inherited: the reference of `all`, for the value of a segment that is a part of the same traffic.
         deposited: reading of the clock of deposits at the beginning.
     """
     reference = policy.target if policy.source == "target" else inherited
     phase: Phase = "learning" if reference is None else "watching"
-    return SeriesState(phase=phase, reference=reference, deposited=deposited)
+    return SeriesState(phase=phase, reference=reference, deposited=deposited, held_to=_held_to(policy, measure))
 
 
-def retargeted(state: SeriesState, policy: Policy) -> SeriesState:
-    """The state after the configured target has changed: the test begins anew; the same state where it has not."""
-    if policy.source != "target" or policy.target == state.reference:
-        return state
-    return replace(state, phase="watching", reference=policy.target, evidence=NO_EVIDENCE, recovery=None, alarm=None)
+def retargeted(state: SeriesState, policy: Policy, measure: str) -> SeriesState:
+    """The state after the configuration holds it to something else; the same state where it does not.
+
+    The test begins anew: with the new target, or by learning where there is none any more or something else is bet on.
+    """
+    held_to = _held_to(policy, measure)
+    is_new_target = policy.source == "target" and policy.target != state.reference
+    if state.held_to in {None, held_to} and not is_new_target:
+        return replace(state, held_to=held_to)
+    reference = policy.target if policy.source == "target" else None
+    return replace(
+        state,
+        phase="learning" if reference is None else "watching",
+        reference=reference,
+        learnt=_NOTHING_LEARNT,
+        evidence=NO_EVIDENCE,
+        recovery=None,
+        alarm=None,
+        held_to=held_to,
+    )
+
+
+def _held_to(policy: Policy, measure: str) -> str:
+    return f"{policy.source} {measure}"
 
 
 def closed(

@@ -72,3 +72,8 @@ class SessionSettings(BaseModel):
     quiet: Duration = Field(
         default=timedelta(minutes=30), ge=timedelta(seconds=1), description="A session without verdicts this long."
     )
+    longest: Duration = Field(
+        default=timedelta(hours=6),
+        ge=timedelta(minutes=1),
+        description="A session that never rests is cut after this long, so that what it says is not waited for.",
+    )

@@ -11,12 +11,13 @@ import structlog
 from monitor.alerting.candidates import CandidateFindings
 from monitor.alerting.look import Alerting
 from monitor.alerts.settings import AlertSettings
-from monitor.ledger import LeaseLost
+from monitor.ledger import LeaseLost, LedgerUnavailable
 from monitor.ledger.ledger import Ledger, open_ledger
 from monitor.ledger.rows import AlertRow, EvaluationRow, LeaseToken
+from monitor.ledger.series import Series
 from monitor.series.blindness import Sight
 from monitor.series.finder import SeriesFinder
-from monitor.series.findings import PART_OF_ALL
+from monitor.series.findings import PART_OF_ALL, SeriesFindings
 from monitor.series.view import SeriesViews
 from monitor.series.watched import WatchedScorer
 from monitor.stats.settings import StatisticsSettings
@@ -154,6 +155,43 @@ def test_one_regression_is_one_page_and_a_later_one_of_a_segment_is_another(ledg
         row = verdict(number, "fail", BEGAN_MS + number * MINUTE_MS, segments={"customer": "anna"})
         ledger.intake.record(row)
     assert look(1063) == {"all": "page", "app_version=v2": "none", "customer=anna": "page"}
+
+
+def test_a_segment_that_was_paged_before_all_fell_stays_a_page(ledger: Ledger, token: LeaseToken) -> None:
+    """Its receivers would take the fall of its severity for its end."""
+    closer, looker = closing(ledger, max_age=9 * DAY), alerting(ledger)
+
+    def look(minute: int) -> dict[str, str]:
+        closer.close(token, BEGAN_MS + minute * MINUTE_MS)
+        looker.look(token, BEGAN_MS + minute * MINUTE_MS)
+        return {row.segment: row.severity for row in ledger.alerts.open_alerts() if row.kind == "production_regression"}
+
+    for number in range(600):
+        customer = "anna" if number % 15 == 0 else "bert"
+        label = "fail" if customer == "anna" or number >= 450 else "pass"
+        at_ms = BEGAN_MS + number * MINUTE_MS
+        ledger.intake.record(verdict(number, label, at_ms, segments={"customer": customer}))
+    assert look(450) == {"customer=anna": "page"}
+    assert look(603) == {"all": "page", "customer=anna": "page", "customer=bert": "none"}
+
+
+def test_a_regression_is_told_though_the_good_answers_cannot_be_found(ledger: Ledger, token: LeaseToken) -> None:
+    """A statement that takes too long costs the examples' company and not the page."""
+
+    class Slow(Series):
+        def passes_before(self, *_: object) -> Mapping[str, str]:
+            raise LedgerUnavailable("canceling statement due to statement timeout")
+
+    fill(ledger, "f" * 30)
+    closing(ledger).close(token, BEGAN_MS + 33 * MINUTE_MS)
+    findings = SeriesFindings(
+        ledger=Slow(ledger.series.database),
+        scorers={"safety": watched()},
+        severities={"safety": "page"},
+        sight=Sight(min_verdicts=20, quiet_ms=60 * MINUTE_MS, window_ms=1440 * MINUTE_MS),
+    )
+    [found] = findings.look(ledger.series.all(), [])
+    assert (found.bad, found.details["before"], len(found.details["examples"])) == (True, 0.9, 3)
 
 
 def test_a_segment_that_stays_bad_after_all_is_well_is_a_page(ledger: Ledger, token: LeaseToken) -> None:

@@ -7,10 +7,11 @@ from datetime import timedelta
 import pytest
 import structlog
 
+from monitor.alerts.settings import Severity
 from monitor.clock import ManualClock
 from monitor.errors import ServiceUnavailable
 from monitor.labels.drawing import draw
-from monitor.labels.quality import JudgeQuality, alike
+from monitor.labels.quality import JudgeQuality, alike, doubt
 from monitor.labels.rejudging import HELD_BACK, MovedFindings, Rejudging, held_back, moved_findings
 from monitor.labels.settings import LabellingSettings
 from monitor.ledger.label_rows import FrozenRow, LabelRow
@@ -80,7 +81,7 @@ def test_only_labels_on_drawn_traces_count(ledger: Ledger) -> None:
     assert (found.agreement.n, found.agreement.share) == (6, 1.0)
     assert found.corrected is not None
     assert found.corrected.labels == 6
-    assert found.warning(SETTINGS) is None
+    assert doubt(found.agreement, SETTINGS) is None
 
 
 def test_labels_of_another_version_of_the_scorer_say_nothing_of_this_one(ledger: Ledger) -> None:
@@ -96,9 +97,9 @@ def test_a_scorer_that_people_disagree_with_warns_in_its_alerts(ledger: Ledger, 
     """Below the configured share; too few labels warn of nothing."""
     for number in range(6):
         judged(ledger, number, "fail" if number < wrong else "pass")
-    warning = quality(ledger).warning(SETTINGS)
+    warning = doubt(quality(ledger).agreement, SETTINGS)
     assert (warning is not None) == warns
-    assert quality(ledger).warning(SETTINGS.model_copy(update={"min_labels": 7})) is None
+    assert doubt(quality(ledger).agreement, SETTINGS.model_copy(update={"min_labels": 7})) is None
 
 
 def rejudging(ledger: Ledger, answers: dict[str, str], settings: LabellingSettings = SETTINGS, per_day=None):
@@ -197,8 +198,19 @@ def test_regressions_are_held_back_while_the_alert_of_a_moved_judge_stands() -> 
 def test_an_alert_of_a_moved_judge_ends_with_its_version(ledger: Ledger) -> None:
     """A scorer that has changed has no frozen set yet."""
     opened = alert(kind="judge_moved", scorer="safety", state="firing")
-    [found] = MovedFindings(ledger.frozen, {"safety": "new"}, 0.01).look([opened], NOW_MS)
+    [found] = MovedFindings(ledger.frozen, {"safety": "new"}, {"safety": "page"}, 0.01).look([opened], NOW_MS)
     assert (found.scorer, found.bad) == ("safety", False)
+
+
+@pytest.mark.parametrize("severity", ["page", "none", None], ids=["a page", "nothing", "in shadow"])
+def test_a_moved_judge_is_worth_what_its_scorer_is(ledger: Ledger, severity: Severity | None) -> None:
+    """And one of a scorer that alerts nobody is no alert."""
+    ledger.frozen.freeze([frozen(number, "pass", None) for number in range(20)], 99)
+    for row in ledger.frozen.all():
+        ledger.frozen.note_latest(row, "fail", 2)
+    severities = {} if severity is None else {"safety": severity}
+    found = MovedFindings(ledger.frozen, {"safety": VERSION}, severities, 0.01).look([], NOW_MS)
+    assert [(each.bad, each.severity) for each in found] == ([] if severity is None else [(True, severity)])
 
 
 def test_a_shadow_is_held_against_the_scorer_that_it_stands_beside(ledger: Ledger) -> None:

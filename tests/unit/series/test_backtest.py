@@ -1,15 +1,18 @@
 """A backtest finds what the daemon found, in the same verdicts, and says what targets would have cost."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
 from monitor.ledger.ledger import Ledger, open_ledger
 from monitor.series.backtest import Past, suggestion, targets, taught, with_target
+from monitor.series.blindness import Sight
 from monitor.stats.settings import SessionSettings, StatisticsSettings
 from tests.unit.series.closing_stage import BEGAN_MS, MINUTE_MS, closing, fill, policy, state, verdict, watched
 
-PAST = Past(settings=StatisticsSettings(), sessions=SessionSettings(), max_age=timedelta(hours=1))
+SIGHT = Sight(min_verdicts=20, quiet_ms=60 * MINUTE_MS, window_ms=1440 * MINUTE_MS)
+PAST = Past(settings=StatisticsSettings(), sessions=SessionSettings(), max_age=timedelta(hours=1), sight=SIGHT)
 
 
 def filled(labels: str) -> Ledger:
@@ -35,6 +38,7 @@ def test_it_finds_what_the_daemon_found(unit: str) -> None:
         settings=StatisticsSettings(unit_block=timedelta(minutes=10)),
         sessions=SessionSettings(),
         max_age=timedelta(hours=1),
+        sight=SIGHT,
     )
     found = past.alerts(ledger.series.past(0, 2**60), {"safety": scorer})
     assert len(told) >= 1
@@ -57,6 +61,33 @@ def test_the_past_comes_in_pages_and_by_time_alone() -> None:
     ledger = filled("p" * 10)
     [page] = ledger.series.past(BEGAN_MS + MINUTE_MS, BEGAN_MS + 4 * MINUTE_MS)
     assert [each.event_time_ms for each in page] == [BEGAN_MS + minute * MINUTE_MS for minute in (1, 2, 3)]
+    ledger.close()
+
+
+def test_what_another_version_of_the_scorer_said_suggests_nothing() -> None:
+    """Nor does what a configuration of the past kept with a probability that is not allowed now."""
+    ledger = filled("p" * 300)
+    for number in range(1000, 1300):
+        label = "pass" if number % 5 else "fail"
+        ledger.intake.record(verdict(number, label, BEGAN_MS + number * MINUTE_MS, scorer_version="1" * 12))
+    pages = list(ledger.series.past(0, 2**60))
+    new = {"safety": watched(version="1" * 12)}
+    learnt = taught((each for page in pages for each in page), new)["safety"]
+    assert (learnt.n, learnt.mean) == (300, pytest.approx(0.8))
+    assert taught((each for page in pages for each in page), {"safety": watched(smallest_probability=0.0)}) == {}
+    ledger.close()
+
+
+def test_an_alert_of_a_segment_ends_with_its_traffic_and_is_told_with_all() -> None:
+    """As in life: the release that broke everything was rolled back, and is no page of its own."""
+    ledger = open_ledger("sqlite://")
+    for number in range(1200):
+        label, version = ("fail", "v2") if number < 120 else ("pass", "v1")
+        row = verdict(number, label, BEGAN_MS + number * MINUTE_MS, app_version=version)
+        ledger.intake.record(replace(row, segments={"app_version": version}))
+    found = PAST.alerts(ledger.series.past(0, 2**60), {"safety": watched(policy=policy(threshold=24.0))})
+    assert {(each.segment, each.told) for each in found} == {("all", True), ("app_version=v2", False)}
+    assert [each for each in found if each.resolved_ms is None] == []
     ledger.close()
 
 

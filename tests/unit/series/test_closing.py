@@ -188,6 +188,44 @@ def test_a_series_of_the_scorer_as_it_was_is_unknown_until_the_new_one_has_judge
     assert [(each.word, each.verdicts) for each in same.read(at_ms + 5 * MINUTE_MS)] == [("good", 30)]
 
 
+def test_a_target_that_is_taken_away_holds_no_longer(ledger: Ledger) -> None:
+    """The series learns what it is held to; its alarm, which was of the target, is gone."""
+    fill(ledger, "f" * 30)
+    close_all(ledger, BEGAN_MS + 30 * MINUTE_MS)
+    assert (state(ledger).phase, state(ledger).reference) == ("regressed", 0.9)
+    learns = watched(policy=policy(source="learned", target=None, reference_verdicts=300))
+    ledger.intake.record(verdict(900, "pass", BEGAN_MS + 60 * MINUTE_MS))
+    closing(ledger, learns).close(None, BEGAN_MS + 63 * MINUTE_MS)
+    found = state(ledger)
+    assert (found.phase, found.reference, found.alarm, found.learnt.n) == ("learning", None, None, 1)
+
+
+def test_a_series_that_bets_on_something_else_begins_to_learn_anew(ledger: Ledger) -> None:
+    """A reference of pass rates is none of mean scores."""
+    learns = watched(policy=policy(source="learned", target=None, reference_verdicts=30))
+    closing(ledger, learns).close(None, fill(ledger, "p" * 40) + 3 * MINUTE_MS)
+    assert state(ledger).phase == "watching"
+    ledger.intake.record(verdict(900, "pass", BEGAN_MS + 60 * MINUTE_MS, value=0.7))
+    graded = watched(policy=learns.policy, measure="value")
+    closing(ledger, graded).close(None, BEGAN_MS + 63 * MINUTE_MS)
+    assert (state(ledger).phase, state(ledger).learnt.mean) == ("learning", pytest.approx(0.7))
+    ledger.intake.record(verdict(901, "pass", BEGAN_MS + 70 * MINUTE_MS, value=0.7))
+    closing(ledger, graded).close(None, BEGAN_MS + 73 * MINUTE_MS)
+    assert state(ledger).learnt.n == 2, "and only once"
+
+
+def test_a_session_is_as_old_as_its_bet_and_not_as_its_verdicts(ledger: Ledger) -> None:
+    """It is quiet for longer than `alerts.max_age` before anybody can bet on it; the bet is made all the same."""
+    end_ms = BEGAN_MS
+    for number in range(40):
+        end_ms = BEGAN_MS + number * MINUTE_MS
+        ledger.intake.record(verdict(number, "fail", end_ms, session_id=f"s{number}"))
+    closer = closing(ledger, watched(unit="session"), max_age=timedelta(minutes=20))
+    for minute in range(80):
+        closer.close(None, BEGAN_MS + minute * MINUTE_MS)
+    assert state(ledger).phase == "regressed"
+
+
 def test_the_quietest_value_makes_room_and_a_new_release_has_the_reference_of_all(ledger: Ledger) -> None:
     """No value waits for a place, and none is lumped together with others."""
     settings = {"segment_values": 2}

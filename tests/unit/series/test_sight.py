@@ -1,0 +1,51 @@
+"""Silence that means something, and silence that does not."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from monitor.ledger.ledger import Ledger, open_ledger
+from monitor.series.blindness import Sight
+from tests.unit.series.closing_stage import MINUTE_MS, closing, fill, policy, state, watched
+
+HOUR_MS = 60 * MINUTE_MS
+DAY_MS = 24 * HOUR_MS
+V2 = "app_version=v2"
+
+
+@pytest.fixture
+def ledger() -> Iterator[Ledger]:
+    """A fresh ledger in memory."""
+    found = open_ledger("sqlite://")
+    yield found
+    found.close()
+
+
+@pytest.mark.parametrize("window_ms", [HOUR_MS, DAY_MS])
+def test_a_segment_that_is_out_of_traffic_stays_so(ledger: Ledger, window_ms: int) -> None:
+    """However much later: otherwise an alert that has ended would fire again, and nothing would have happened."""
+    end_ms = fill(ledger, "f" * 10, app_version="v2", segments={"app_version": "v2"})
+    closing(ledger, watched(policy=policy(window_ms=window_ms))).close(None, end_ms + 3 * MINUTE_MS)
+    rows = {row.segment: row for row in ledger.series.all()}
+    sight = Sight(min_verdicts=20, quiet_ms=HOUR_MS, window_ms=window_ms)
+    gone = [
+        sight.is_out_of_traffic(rows[V2], state(ledger, V2), replace(rows["all"], last_block=end_ms + later))
+        for later in (0, 12 * HOUR_MS, DAY_MS - 1, DAY_MS, 2 * DAY_MS + HOUR_MS, 9 * DAY_MS)
+    ]
+    assert gone == [False, True, True, True, True, True]
+
+
+def test_a_bet_that_waits_for_its_stretch_to_end_is_not_silent(ledger: Ledger) -> None:
+    """With `unit: block` of six hours a verdict a minute is one bet in six hours, and all is well between two."""
+    end_ms = fill(ledger, "p" * 365)
+    settles_ms = 6 * HOUR_MS + 3 * MINUTE_MS
+    scorer = watched(unit="block", settles_ms=settles_ms)
+    closing(ledger, scorer, statistics={"unit_block": "6h"}, max_age=timedelta(days=1)).close(None, end_ms + HOUR_MS)
+    [row] = ledger.series.all()
+    sight = Sight(min_verdicts=20, quiet_ms=HOUR_MS, window_ms=DAY_MS)
+    between_ms = row.last_block + 5 * HOUR_MS
+    assert sight.why_unknown(row, state(ledger), between_ms, settles_ms=scorer.settles_ms) is None
+    late_ms = row.last_block + settles_ms + HOUR_MS + 1
+    assert sight.why_unknown(row, state(ledger), late_ms, settles_ms=scorer.settles_ms) is not None
