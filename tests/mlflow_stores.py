@@ -11,7 +11,8 @@ import fcntl
 import os
 import shutil
 import sqlite3
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from importlib.metadata import version
 from pathlib import Path
 
@@ -49,6 +50,19 @@ def copy_store(target: Path, prepared: Path | None = None) -> str:
     with closing(sqlite3.connect(target)) as connection, connection:
         connection.execute("UPDATE experiments SET artifact_location = ?", (artifacts.as_uri(),))
     return f"sqlite:///{target.resolve()}"
+
+
+@contextmanager
+def tracking(uri: str) -> Iterator[None]:
+    """Inside the block MLflow's own calls go to `uri`; afterwards where they went before, or nowhere in particular."""
+    import mlflow
+
+    before = mlflow.get_tracking_uri() if mlflow.is_tracking_uri_set() else None
+    mlflow.set_tracking_uri(uri)
+    try:
+        yield
+    finally:
+        mlflow.set_tracking_uri(before)  # type: ignore[arg-type]
 
 
 def _migrate(path: Path) -> None:

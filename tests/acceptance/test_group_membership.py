@@ -117,11 +117,12 @@ def test_replicas_that_join_and_leave_under_load_repeat_no_judge_call(
     def past(share: float) -> bool:
         return ledger.positions.received() >= share * EVENTS
 
-    with structlog.testing.capture_logs() as logs, running(config) as first:
+    log = structlog.get_logger()
+    with structlog.testing.capture_logs() as logs, running(config, log=log) as first:
         first.eventually(lambda: past(0.1), "a tenth is done")
-        with running(config) as second:
+        with running(config, log=log) as second:
             first.eventually(lambda: handed_over(logs) >= 1, "the second has partitions")
-            with running(config) as third:
+            with running(config, log=log) as third:
                 third.eventually(lambda: handed_over(logs) >= 2, "the third has partitions")
                 third.eventually(lambda: past(0.5), "half is done")
             second.eventually(lambda: past(0.75), "three quarters are done")

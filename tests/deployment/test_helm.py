@@ -1,6 +1,7 @@
 """deploy/helm without a cluster: the chart is accepted, and what it renders is what Kubernetes and Tracewatch read."""
 
 import json
+import re
 import shutil
 import subprocess
 from collections.abc import Mapping
@@ -142,7 +143,7 @@ def test_the_scaled_object_and_the_monitor_point_at_what_is_there(releases: Any)
     scaled = release["ScaledObject/shop-tracewatch"]["spec"]
     assert f"Deployment/{scaled['scaleTargetRef']['name']}" in release
     [trigger] = scaled["triggers"]
-    assert trigger["metadata"]["consumerGroup"] == "tracewatch-shop"
+    assert (trigger["type"], trigger["metadata"]["consumerGroup"]) == ("kafka", "tracewatch-shop")
     monitor, service = (release[f"{kind}/shop-tracewatch"] for kind in ("ServiceMonitor", "Service"))
     assert monitor["spec"]["selector"]["matchLabels"].items() <= service["metadata"]["labels"].items()
     assert monitor["spec"]["endpoints"][0]["port"] == service["spec"]["ports"][0]["name"]
@@ -202,6 +203,12 @@ def test_pods_are_spread_by_the_labels_of_the_release(releases: Any) -> None:
         ("all", "config.source.topic=", "config.source.topic must be written out"),
         ("all", "config.source.kind=file", "config.source is no Kafka topic"),
         ("all", "keda.minReplicas=9", "keda.minReplicas: must not be greater"),
+        ("all", "config.source.group_id=${GROUP}", "config.source.group_id must be written out"),
+        ("all", "persistence.enabled=true", "persistence.enabled: replicas cannot share one volume"),
+        ("all", "config.mlflow.tracking_uri=null", "config.mlflow.tracking_uri: more than one replica needs"),
+        ("all", "config.http.token=${TOKEN}", "serviceMonitor.endpoint: config.http asks for a login"),
+        ("all", "config.http.users.anna=${PASSWORD}", "serviceMonitor.endpoint: config.http asks for a login"),
+        ("minimal", "terminationGracePeriodSeconds=29", "terminationGracePeriodSeconds: must be longer"),
         ("minimal", "config.pipeline.shutdown_deadline=1.5m", "terminationGracePeriodSeconds: must be longer"),
         ("minimal", "config.pipeline.shutdown_deadline=1d", "terminationGracePeriodSeconds: must be longer"),
         ("minimal", "config.pipeline=null", "pipeline"),
@@ -230,6 +237,53 @@ def test_values_may_be_taken_away() -> None:
     """As other charts allow."""
     release = rendered(VALUES["all"], "--set", "global=null", "--set", "dashboards.labels.grafana_dashboard=null")
     assert "ConfigMap/shop-tracewatch-dashboards" in release
+
+
+def test_a_port_with_tls_and_a_login_is_asked_as_it_wants_to_be() -> None:
+    """Plain probes would end a healthy pod for ever, and a scrape without a login is refused."""
+    release = rendered(
+        VALUES["all"],
+        *("--set", "config.http.tls.cert_file=/tls/tls.crt", "--set", "config.http.tls.key_file=/tls/tls.key"),
+        *("--set", "config.http.token=${TOKEN}"),
+        *("--set", "serviceMonitor.endpoint.authorization.credentials.name=tracewatch"),
+        *("--set", "serviceMonitor.endpoint.tlsConfig.insecureSkipVerify=true"),
+    )
+    [container] = pod(release)["containers"]
+    probes = [container[name]["httpGet"]["scheme"] for name in ("startupProbe", "livenessProbe", "readinessProbe")]
+    assert probes == ["HTTPS"] * 3
+    [endpoint] = release["ServiceMonitor/shop-tracewatch"]["spec"]["endpoints"]
+    assert (endpoint["scheme"], endpoint["port"]) == ("https", "http")
+    assert endpoint["authorization"] == {"credentials": {"name": "tracewatch"}}
+
+
+def test_a_volume_is_never_asked_for_by_two_pods_at_once() -> None:
+    """With a surge the new pod would wait for the old one's volume, and the old one for the new."""
+    release = rendered(VALUES["file"], "--set", "config.ledger.url=postgresql+psycopg://t@postgres/t")
+    assert release["Deployment/shop-tracewatch"]["spec"]["strategy"] == {"type": "Recreate"}
+
+
+def test_the_links_of_alerts_begin_where_the_release_says() -> None:
+    """The rules name placeholders."""
+    release = rendered(
+        VALUES["all"],
+        *("--set", "prometheusRule.runbooksUrl=https://wiki.corp/tracewatch/"),
+        *("--set", "prometheusRule.grafanaUrl=https://grafana.corp"),
+    )
+    text = yaml.safe_dump(release["PrometheusRule/shop-tracewatch"], width=10_000)
+    assert "https://wiki.corp/tracewatch/absent.md" in text
+    assert "https://grafana.corp/d/tracewatch-overview" in text
+    assert ".example" not in text
+
+
+def test_the_runbooks_name_what_a_release_is_called(releases: Any) -> None:
+    """Their commands are copied at night."""
+    text = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "docs" / "runbooks").glob("*.md"))
+    named = set(re.findall(r"(deploy|scaledobject)/([\w-]*tracewatch)", text))
+    assert named == {("deploy", "RELEASE-tracewatch"), ("scaledobject", "RELEASE-tracewatch")}
+    assert {"Deployment/shop-tracewatch", "ScaledObject/shop-tracewatch"} <= releases["all"].keys()
+    labels = releases["all"]["Deployment/shop-tracewatch"]["spec"]["template"]["metadata"]["labels"]
+    assert set(re.findall(r"--selector (\S+)=RELEASE", text)) == {"app.kubernetes.io/instance"}
+    assert labels["app.kubernetes.io/instance"] == "shop"
 
 
 def test_large_and_short_values_keep_their_meaning() -> None:

@@ -9,6 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from mlflow_stores import tracking
 
 from monitor.evaluation.candidate import FunctionCandidate
 from monitor.evaluation.errors import CandidateUnavailable, EvaluationCancelled, EvaluatorFailed, RunNotFound
@@ -593,16 +594,14 @@ def test_runs_that_anybody_made_compare_and_missing_ones_are_named(store_uri):
     def short(outputs) -> bool:
         return len(outputs) < 5
 
-    before = mlflow.get_tracking_uri()
-    mlflow.set_tracking_uri(store_uri)
-    mlflow.set_experiment("theirs")
     run_ids = []
-    for name, text in (("old", "abc"), ("new", "abcdef")):
-        data = [{"inputs": {"q": str(index)}, "outputs": text} for index in range(6)]
-        with mlflow.start_run(run_name=name) as run:
-            mlflow.genai.evaluate(data=data, scorers=[short])
-        run_ids.append(run.info.run_id)
-    mlflow.set_tracking_uri(before)
+    with tracking(store_uri):
+        mlflow.set_experiment("theirs")
+        for name, text in (("old", "abc"), ("new", "abcdef")):
+            data = [{"inputs": {"q": str(index)}, "outputs": text} for index in range(6)]
+            with mlflow.start_run(run_name=name) as run:
+                mlflow.genai.evaluate(data=data, scorers=[short])
+            run_ids.append(run.info.run_id)
     value = comparison_json(compare_runs(*(load_run(run_id, store_uri) for run_id in run_ids), margin=0.05))
     assert (value["baseline"]["version"], value["candidate"]["version"]) == ("old", "new")
     assert value["dataset"]["rows"] == 6

@@ -8,6 +8,7 @@ import pytest
 from mlflow.entities import Feedback
 from mlflow.genai import scorers as mlflow_scorers
 from mlflow.genai.judges import make_judge
+from mlflow_stores import tracking
 
 from monitor.demo import sales_email
 from monitor.demo.production_requests import PRODUCTION_REQUESTS, Request, burst
@@ -40,11 +41,10 @@ def client(endpoint):
 @pytest.fixture(scope="module")
 def traces(tmp_path_factory):
     """The traces of v1 and v2 for the seven requests, and of v1.1 for six of the burst, in a store of their own."""
-    uri = mlflow.get_tracking_uri()
-    with ScriptedEndpoint() as running, pytest.MonkeyPatch.context() as patch:
+    store = copy_store(tmp_path_factory.mktemp("store") / "mlflow.db")
+    with ScriptedEndpoint() as running, pytest.MonkeyPatch.context() as patch, tracking(store):
         patch.setenv("OPENAI_BASE_URL", running.base_url)
         patch.setenv("OPENAI_API_KEY", "none")
-        mlflow.set_tracking_uri(copy_store(tmp_path_factory.mktemp("store") / "mlflow.db"))
         mlflow.set_experiment("demo")
         yield {
             "v1": _run(sales_email.generate_sales_email_v1, PRODUCTION_REQUESTS),
@@ -55,7 +55,6 @@ def traces(tmp_path_factory):
                 [Request(customer_name="X", user_instructions="")],
             ),
         }
-    mlflow.set_tracking_uri(uri)
 
 
 def _run(app, requests):

@@ -18,6 +18,7 @@ import mlflow
 import pytest
 from mlflow.entities import Document, Feedback, SpanType, Trace
 from mlflow.genai.scorers import Guidelines
+from mlflow_stores import tracking
 
 from scorers.catalog import build_scorer
 from scorers.feedbacks import one_feedback
@@ -148,11 +149,9 @@ def judge_settings(monkeypatch: pytest.MonkeyPatch) -> Iterator[JudgeSettings]:
 @pytest.fixture
 def experiment(tmp_path: Path) -> Iterator[str]:
     """An experiment in a store of its own."""
-    before = mlflow.get_tracking_uri()
-    mlflow.set_tracking_uri(f"sqlite:///{tmp_path / 'mlflow.db'}")
-    experiment_id: str = mlflow.set_experiment("parity").experiment_id
-    yield experiment_id
-    mlflow.set_tracking_uri(before)
+    with tracking(f"sqlite:///{tmp_path / 'mlflow.db'}"):
+        experiment_id: str = mlflow.set_experiment("parity").experiment_id
+        yield experiment_id
 
 
 @pytest.fixture

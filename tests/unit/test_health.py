@@ -7,7 +7,7 @@ def test_a_process_is_not_ready_before_it_has_reached_everything_once() -> None:
     """Nothing is assumed to be there: the cause says that it was not tried."""
     health = Health(("kafka", "ledger"))
     assert not health.ready
-    assert health.states()["kafka"] == Dependency(up=False, cause="not reached yet")
+    assert health.states()["kafka"] == Dependency(up=False, cause="not reached yet", tried=False)
     health.up("kafka")
     assert not health.ready
     health.up("ledger")

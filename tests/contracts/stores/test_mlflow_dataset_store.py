@@ -5,6 +5,7 @@ import time
 
 import mlflow
 import pytest
+from mlflow_stores import tracking
 from sample_traces import sample_trace
 
 from monitor.dataset.errors import DatasetStoreUnavailable
@@ -24,11 +25,11 @@ def _member(name="one", asked=None):
     )
 
 
-def test_mlflow_reads_the_dataset_by_its_name(store, mlflow_uri, monkeypatch):
+def test_mlflow_reads_the_dataset_by_its_name(store, mlflow_uri):
     """Anyone can load the dataset with MLflow's own calls; each record's source is a trace."""
     store.merge([_member()])
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", mlflow_uri)
-    frame = mlflow.genai.datasets.get_dataset(name="production").to_df()
+    with tracking(mlflow_uri):
+        frame = mlflow.genai.datasets.get_dataset(name="production").to_df()
     assert frame["source_type"].tolist() == ["TRACE"]
     assert frame["source_id"].tolist() == [sample_trace().info.trace_id]
     assert frame["outputs"].tolist() == [{"answer": "yes"}]

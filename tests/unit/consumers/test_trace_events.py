@@ -7,6 +7,7 @@ import mlflow
 import pytest
 from mlflow.entities import SpanType, Trace
 from mlflow.tracing.client import TracingClient
+from mlflow_stores import tracking
 
 from consumers.decoding import decode
 from consumers.errors import InvalidEvent
@@ -24,11 +25,9 @@ def _decode(message, default_format="tracewatch+json"):
 def store(tmp_path_factory):
     """An MLflow store with one experiment."""
     uri = f"sqlite:///{tmp_path_factory.mktemp('mlflow')}/mlflow.db"
-    before = mlflow.get_tracking_uri()
-    mlflow.set_tracking_uri(uri)
-    experiment_id = mlflow.create_experiment("shop", artifact_location=str(tmp_path_factory.mktemp("artifacts")))
-    yield TracingClient(uri), experiment_id
-    mlflow.set_tracking_uri(before)
+    with tracking(uri):
+        experiment_id = mlflow.create_experiment("shop", artifact_location=str(tmp_path_factory.mktemp("artifacts")))
+        yield TracingClient(uri), experiment_id
 
 
 def _stored(store, trace):

@@ -35,6 +35,18 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- if contains "sqlite" (include "tracewatch.ledger" .) }}yes{{ end -}}
 {{- end }}
 
+{{- define "tracewatch.mlflowOnFile" -}}
+{{- if contains "sqlite" (dig "mlflow" "tracking_uri" "" .Values.config | default "sqlite:///mlflow.db") }}yes{{ end -}}
+{{- end }}
+
+{{- define "tracewatch.scheme" -}}
+{{- ternary "HTTPS" "HTTP" (not (empty (dig "http" "tls" "" .Values.config))) -}}
+{{- end }}
+
+{{- define "tracewatch.asksForLogin" -}}
+{{- if or (dig "http" "users" "" .Values.config) (dig "http" "token" "" .Values.config) }}yes{{ end -}}
+{{- end }}
+
 {{- define "tracewatch.drainSeconds" -}}
 {{- $deadline := dig "pipeline" "shutdown_deadline" "20s" .Values.config | toString -}}
 {{- $seconds := dict "ms" 0.001 "s" 1 "m" 60 "h" 3600 "d" 86400 -}}
@@ -42,12 +54,15 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- end }}
 
 {{- define "tracewatch.check" -}}
-{{- if le (int .Values.terminationGracePeriodSeconds) (int (include "tracewatch.drainSeconds" .)) }}{{ fail "terminationGracePeriodSeconds: must be longer than config.pipeline.shutdown_deadline" }}{{ end -}}
+{{- /* After the drain it leaves the group, gives back the lease and closes the port. */ -}}
+{{- if lt (int .Values.terminationGracePeriodSeconds) (add 10 (int (include "tracewatch.drainSeconds" .)) | int) }}{{ fail "terminationGracePeriodSeconds: must be longer than config.pipeline.shutdown_deadline, by ten seconds at least" }}{{ end -}}
+{{- if and .Values.serviceMonitor.enabled (include "tracewatch.asksForLogin" .) (not (or .Values.serviceMonitor.endpoint.basicAuth .Values.serviceMonitor.endpoint.authorization)) }}{{ fail "serviceMonitor.endpoint: config.http asks for a login, and Prometheus has none: set basicAuth or authorization" }}{{ end -}}
 {{- if .Values.keda.enabled -}}
 {{- $source := .Values.config.source -}}
 {{- if ne ($source.kind | default "kafka") "kafka" }}{{ fail "keda.enabled: config.source is no Kafka topic" }}{{ end -}}
-{{- range list "bootstrap_servers" "topic" -}}
-{{- $value := get $source . | toString -}}
+{{- $asked := dict "bootstrap_servers" $source.bootstrap_servers "topic" $source.topic "group_id" ($source.group_id | default .Values.config.app) -}}
+{{- range list "bootstrap_servers" "topic" "group_id" -}}
+{{- $value := get $asked . | default "" | toString -}}
 {{- if or (empty $value) (contains "${" $value) }}{{ fail (printf "keda.enabled: config.source.%s must be written out, as KEDA reads it too" .) }}{{ end -}}
 {{- end -}}
 {{- if gt (int .Values.keda.minReplicas) (int .Values.keda.maxReplicas) }}{{ fail "keda.minReplicas: must not be greater than keda.maxReplicas" }}{{ end -}}
@@ -55,6 +70,9 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- $sqlite := include "tracewatch.onFile" . -}}
 {{- if and $sqlite (gt (int .Values.replicas) 1) }}{{ fail "replicas: more than one replica needs a ledger on PostgreSQL (config.ledger.url)" }}{{ end -}}
 {{- if and $sqlite .Values.keda.enabled }}{{ fail "keda.enabled: scaling needs a ledger on PostgreSQL (config.ledger.url)" }}{{ end -}}
+{{- $several := or .Values.keda.enabled (gt (int .Values.replicas) 1) -}}
+{{- if and $several .Values.persistence.enabled }}{{ fail "persistence.enabled: replicas cannot share one volume; with PostgreSQL and an MLflow server they need none" }}{{ end -}}
+{{- if and $several (include "tracewatch.mlflowOnFile" .) }}{{ fail "config.mlflow.tracking_uri: more than one replica needs an MLflow server, or each would have traces and a dataset of its own" }}{{ end -}}
 {{- if and $sqlite .Values.migration.enabled }}{{ fail "migration.enabled: a job cannot reach a ledger on SQLite (config.ledger.url)" }}{{ end -}}
 {{- end }}
 
