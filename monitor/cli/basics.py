@@ -55,6 +55,7 @@ def check(config: ConfigFiles) -> None:
     """
     loaded = load(config)
     from monitor.clock import SystemClock  # noqa: PLC0415
+    from monitor.commands.alert_links import dead_links  # noqa: PLC0415
     from monitor.commands.checks import run_checks  # noqa: PLC0415
     from monitor.commands.judge_calls import judge_calls_a_month  # noqa: PLC0415
     from monitor.commands.slow_tests import slow_tests  # noqa: PLC0415
@@ -68,7 +69,7 @@ def check(config: ConfigFiles) -> None:
         sign = "[green]ok    [/green]" if result.passed else "[red]FAILED[/red]"
         console.print(sign, end=" ")
         console.print(printable(MASK(f"{result.name}: {result.words}")), markup=False)
-    for line in slow_tests(loaded, SystemClock()):
+    for line in [*slow_tests(loaded, SystemClock()), *dead_links(loaded)]:
         console.print("[yellow]warning[/yellow]", end=" ")
         console.print(printable(MASK(line)), markup=False)
     for line in judge_calls_a_month(loaded, judges):

@@ -3,9 +3,11 @@
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
 
 import httpx
 
@@ -139,13 +141,17 @@ def _version(version: VersionSettings) -> str:
         except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:
             raise _NotThereError(f"{version.url} cannot be reached: {error}") from error
         return f"{version.url} answers (HTTP {answer.status_code} to HEAD)"
-    seen = {name: os.environ[name] for name in ("PATH", "HOME", *version.environment) if name in os.environ}
+    from monitor.evaluation.candidate import candidate_environment  # noqa: PLC0415
+
     command = [sys.executable, "-c", _IMPORT, version.function or ""]
     limit = min(_VERSION_TIMEOUT_S, version.startup_timeout.total_seconds())
-    try:
-        done = subprocess.run(command, env=seen, capture_output=True, text=True, timeout=limit, check=False)  # noqa: S603 - the operator's own function
-    except subprocess.TimeoutExpired as error:
-        raise _NotThereError(f"importing {version.function} took longer than {limit:g} s") from error
+    with tempfile.TemporaryDirectory(prefix="tracewatch-check-") as scratch:
+        # As the evaluation will run it.
+        seen = candidate_environment(version.environment, os.environ, Path(scratch))
+        try:
+            done = subprocess.run(command, env=seen, capture_output=True, text=True, timeout=limit, check=False)  # noqa: S603 - the operator's own function
+        except subprocess.TimeoutExpired as error:
+            raise _NotThereError(f"importing {version.function} took longer than {limit:g} s") from error
     if done.returncode != 0:
         last = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
         raise _NotThereError(f"{version.function} cannot be imported from {os.getcwd()}: {last}")  # noqa: PTH109

@@ -101,3 +101,25 @@ def test_check_imports_a_version_in_the_same_narrow_environment(tmp_path, monkey
     )
     (version,) = (check for check in run_checks(config) if check.name == "version v1")
     assert version.passed, version.words
+
+
+def test_check_finds_a_version_where_the_evaluation_will_find_it(tmp_path, monkeypatch):
+    """Own code comes into a container by PYTHONPATH: what the daemon can run, `check` does not call missing."""
+    code, elsewhere = tmp_path / "code", tmp_path / "state"
+    code.mkdir()
+    elsewhere.mkdir()
+    (code / "mounted.py").write_text("def answer(question): return question\n")
+    monkeypatch.chdir(elsewhere)
+    monkeypatch.setenv("PYTHONPATH", str(code))
+    config = Config.model_validate(
+        {
+            "app": "shop",
+            "source": {"kind": "file", "path": "none"},
+            "mlflow": {"tracking_uri": "http://127.0.0.1:1"},
+            "ledger": {"url": "sqlite://"},
+            "scorers": [{"name": "short", "use": "AnswerLength", "max_length": 4}],
+            "evaluation": {"baseline": "v1", "versions": {"v1": {"function": "mounted:answer"}}},
+        }
+    )
+    (version,) = (check for check in run_checks(config) if check.name == "version v1")
+    assert version.passed, version.words
