@@ -11,7 +11,7 @@ from typing import Any
 import kubernetes_validate
 import pytest
 import yaml
-from conftest import lacking
+from machine import lacking
 
 from monitor.config import load_config
 

@@ -13,12 +13,12 @@ from exposed_replicas import exposed, mail, scraping, shop
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.cog.plugins import register_default_plugins
 from grafana_foundation_sdk.models.dashboard import Dashboard
+from machine import lacking
 from prometheus_servers import NotInstalled, Prometheus, eventually
 
 from deploy.dashboards.queries import Metrics, NotDeclared
 from deploy.dashboards.rendering import FOLDER, all_rendered
 from monitor.metrics import METRICS
-from tests.conftest import lacking
 
 BOARDS: Mapping[str, Mapping[str, Any]] = {
     path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted(FOLDER.glob("*.json"))
