@@ -100,7 +100,7 @@ _PROCESS: Final = (
         "process",
         "dependency_up",
         "dependency",
-        "1 while the dependency answers, 0 while the daemon waits for it.",
+        "1 while the dependency answers, 0 while the daemon waits for it; none before it was asked.",
     ),
     _declare(
         "gauge",
