@@ -185,7 +185,7 @@ def retargeted(state: SeriesState, policy: Policy, measure: str) -> SeriesState:
     held_to = _held_to(policy, measure)
     is_new_target = policy.source == "target" and policy.target != state.reference
     if state.held_to in {None, held_to} and not is_new_target:
-        return replace(state, held_to=held_to)
+        return state if state.held_to is not None else replace(state, held_to=held_to)
     reference = policy.target if policy.source == "target" else None
     return replace(
         state,
