@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from monitor.clock import Clock
 from monitor.dataset.records import Row, content_digest
 from monitor.errors import MonitorError
+from monitor.evaluation.errors import EvaluationError
 from monitor.evaluation.evaluator import (
     EvaluationRequest,
     EvaluationResult,
@@ -65,18 +66,11 @@ class Reevaluation:
         # Rows that an early stop leaves out are given back when it is settled.
         judgements = len(request.rows) * len(request.versions) * request.repeats
         reserved = self.spending.reserve_evaluation(self.judges, judgements)
-        self.ledger.evaluations.begin(
-            LedgerRow(
-                id=request.id,
-                dataset=request.dataset,
-                digest=request.digest,
-                rows=[asdict(row) for row in request.rows],
-                started_at_ms=self.clock.now_ms(),
-            ),
-            token,
-        )
+        usage: Mapping[str, ModelUsage] = {}
         try:
+            self._begin(request, token)
             result = self.evaluator.evaluate(request, progress)
+            usage = result.usage
             self.ledger.evaluations.finish(
                 request.id,
                 {version: _run(result, version) for version in result.runs},
@@ -87,9 +81,24 @@ class Reevaluation:
         except Exception as error:
             # Without the lease as well: the row is this run's own, and nobody else would end it.
             self.ledger.evaluations.fail(request.id, str(error), finished_at_ms=self.clock.now_ms())
+            usage = error.usage if isinstance(error, EvaluationError) else usage
             raise
-        self.spending.settle_evaluation(reserved, {model: _usage(used) for model, used in result.usage.items()})
+        finally:
+            # What was not used is given back, however it ended.
+            self.spending.settle_evaluation(reserved, {model: _usage(used) for model, used in usage.items()})
         return result
+
+    def _begin(self, request: EvaluationRequest, token: LeaseToken | None) -> None:
+        self.ledger.evaluations.begin(
+            LedgerRow(
+                id=request.id,
+                dataset=request.dataset,
+                digest=request.digest,
+                rows=[asdict(row) for row in request.rows],
+                started_at_ms=self.clock.now_ms(),
+            ),
+            token,
+        )
 
     def _request(self, members: Sequence[MemberRow], candidate: str | None) -> EvaluationRequest:
         if not members:

@@ -43,6 +43,7 @@ class JudgeWitness:
     endpoint: str | None = None
     in_flight: int = 0
     calls: int = 0
+    asked: int = 0
     waited_s: float = 0.0
     input_tokens: int | None = None
     output_tokens: int | None = None
@@ -178,6 +179,7 @@ def _send(endpoint: str, headers: dict[str, str], payload: dict[str, Any], num_r
     finally:
         witness.in_flight -= 1
         witness.calls += record.calls
+        witness.asked += 1
         witness.waited_s += record.waited_s
         transport.note(str(payload.get("model", "")), record.calls, answer.get("usage") or {})
     witness.answered(answer.get("usage") or {})

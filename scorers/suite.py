@@ -33,6 +33,7 @@ class ScoreOutcome:
         verdict: what the feedback is worth.
         duration_s: seconds, without the wait for a free place among the calls to the judge.
         calls: requests that were sent to the judge's endpoint, those that failed included; 0 where none was asked.
+        asked: questions to the judge, of which each may have been sent several times.
         input_tokens: tokens that the judge read; None where no judge was asked or the endpoint reported none.
         output_tokens: tokens that the judge wrote, likewise.
     """
@@ -43,6 +44,7 @@ class ScoreOutcome:
     verdict: Verdict
     duration_s: float
     calls: int
+    asked: int
     input_tokens: int | None
     output_tokens: int | None
 
@@ -153,6 +155,7 @@ def _outcome(
         verdict=to_verdict(feedback, configured.rules),
         duration_s=duration_s,
         calls=witness.calls,
+        asked=witness.asked,
         input_tokens=witness.input_tokens,
         output_tokens=witness.output_tokens,
     )

@@ -192,9 +192,12 @@ def reevaluation_of(
         ledger=ledger,
         evaluator=evaluator,
         settings=config.evaluation,
-        scorers=tuple(config.scorers),
+        # A shadow stands beside its scorer in production alone, and decides nothing.
+        scorers=tuple(each for each in config.scorers if not each.shadow),
         # Only of the ready-made heuristics is it certain before they are built.
-        judges=frozenset(each.name for each in config.scorers if each.use not in heuristics.__all__),
+        judges=frozenset(
+            each.name for each in config.scorers if not each.shadow and each.use not in heuristics.__all__
+        ),
         judge=config.judge,
         dataset=config.dataset.name,
         clock=clock,

@@ -3,6 +3,7 @@
 import os
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
+from math import inf
 from pathlib import Path
 from time import monotonic
 from typing import Protocol
@@ -10,7 +11,7 @@ from typing import Protocol
 from monitor.evaluation.answers import Answer
 from monitor.evaluation.candidate_process import CandidateTask
 from monitor.evaluation.child import Child, ChildTimeout
-from monitor.evaluation.errors import CandidateUnavailable, EvaluationCancelled
+from monitor.evaluation.errors import TOO_LONG, CandidateUnavailable, EvaluationCancelled, EvaluatorFailed
 from monitor.evaluation.evaluator import EvaluationRow
 from monitor.evaluation.settings import VersionSettings
 
@@ -28,11 +29,14 @@ _GRACE_S = 2.0
 class Candidate(Protocol):
     """A version that answers rows. It is started when it is made, and ended by `close`."""
 
-    def answer(self, rows: Sequence[EvaluationRow], run_id: str) -> Iterator[Answer]:
+    def answer(self, rows: Sequence[EvaluationRow], run_id: str, deadline: float = inf) -> Iterator[Answer]:
         """One answer for each row, as they come; may be called again for further rows when all have come.
+
+        `deadline` is on the monotonic clock.
 
         Raises:
             CandidateUnavailable: it cannot answer any row.
+            EvaluatorFailed: the deadline came first.
         """
         ...
 
@@ -78,7 +82,12 @@ class FunctionCandidate:
         )
         self._child = Child("monitor.evaluation.candidate_process", scrubbed)
 
-    def answer(self, rows: Sequence[EvaluationRow], run_id: str) -> Iterator[Answer]:  # noqa: ARG002 - has no header
+    def answer(
+        self,
+        rows: Sequence[EvaluationRow],
+        run_id: str,  # noqa: ARG002 - has no header
+        deadline: float = inf,
+    ) -> Iterator[Answer]:
         """One answer for each row, as they come; again for further rows, with the same process and its workers.
 
         Raises:
@@ -89,16 +98,11 @@ class FunctionCandidate:
         self._answered_all = not rows
         if not rows:
             return
-        if not self._task_sent:
-            self._child.send_line(task.to_line())
-            self._task_sent = True
-        for index, row in enumerate(rows):
-            self._child.send({"row": index, "inputs": row.inputs})
-        self._child.send({"batch": True})
+        self._ask(task, rows)
         answered = 0
         patience = task.startup_s * 2 + task.timeout_s * (len(rows) + 1)
         try:
-            for message in self._child.messages(monotonic() + patience):
+            for message in self._child.messages(min(monotonic() + patience, deadline)):
                 if "unavailable" in message:
                     raise CandidateUnavailable(self._version, message["unavailable"])
                 answered += 1
@@ -106,6 +110,8 @@ class FunctionCandidate:
                 if answered == len(rows):
                     break
         except ChildTimeout:
+            if monotonic() >= deadline:
+                raise EvaluatorFailed(TOO_LONG) from None
             raise CandidateUnavailable(self._version, f"its process was silent for {patience:g} s") from None
         if answered < len(rows):
             if self._closed:
@@ -113,6 +119,14 @@ class FunctionCandidate:
             cause = f"its process ended after {answered} of {len(rows)} rows: {self._child.last_words()[-500:]}"
             raise CandidateUnavailable(self._version, cause)
         self._answered_all = True
+
+    def _ask(self, task: CandidateTask, rows: Sequence[EvaluationRow]) -> None:
+        if not self._task_sent:
+            self._child.send_line(task.to_line())
+            self._task_sent = True
+        for index, row in enumerate(rows):
+            self._child.send({"row": index, "inputs": row.inputs})
+        self._child.send({"batch": True})
 
     def _task(self) -> CandidateTask:
         settings = self._settings

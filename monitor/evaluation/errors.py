@@ -1,10 +1,20 @@
 """What an evaluation can fail with."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final
+
 from monitor.errors import MonitorError
+from monitor.evaluation.evaluator import ModelUsage
 
 
 class EvaluationError(MonitorError):
-    """An evaluation or a comparison that could not be made."""
+    """An evaluation or a comparison that could not be made; `usage` is what judging had asked of each model by then."""
+
+    usage: Mapping[str, ModelUsage] = MappingProxyType({})
+
+
+TOO_LONG: Final = "the evaluation took longer than its timeout"
 
 
 class CandidateUnavailable(EvaluationError):

@@ -5,15 +5,18 @@ import ssl
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from math import inf
 from typing import Any
 
 import httpx
 
 from monitor.evaluation.answers import Answer, Failure, FailureKind
-from monitor.evaluation.errors import CandidateUnavailable, EvaluationCancelled
+from monitor.evaluation.errors import TOO_LONG, CandidateUnavailable, EvaluationCancelled, EvaluatorFailed
 from monitor.evaluation.evaluator import EvaluationRow
 from monitor.evaluation.settings import VersionSettings
+
+_Asked = Future[tuple[Answer, str | None]]
 
 EVALUATION_HEADER = "tracewatch-evaluation"
 MAX_BODY_BYTES = 16 * 1024 * 1024
@@ -48,19 +51,20 @@ class HttpCandidate:
         self._client: httpx.Client | None = None
         self._reached = False
 
-    def answer(self, rows: Sequence[EvaluationRow], run_id: str) -> Iterator[Answer]:
+    def answer(self, rows: Sequence[EvaluationRow], run_id: str, deadline: float = inf) -> Iterator[Answer]:
         """One answer for each row, as they come; an HTTP error is the failure of its row.
 
         Raises:
             CandidateUnavailable: no row reached the endpoint, or it cannot be asked as configured.
             EvaluationCancelled: it was closed meanwhile.
+            EvaluatorFailed: the deadline came first.
         """
         client = self._client = self._client or self._new_client()
         held: list[Answer] = []
         cause = ""
         with ThreadPoolExecutor(self._settings.concurrency, thread_name_prefix="candidate") as pool:
             futures = [pool.submit(self._ask, client, index, row, run_id) for index, row in enumerate(rows)]
-            for future in as_completed(futures):
+            for future in self._completed(futures, deadline):
                 if self._closed.is_set():
                     raise EvaluationCancelled("the evaluation was stopped")
                 answer, unreached = future.result()
@@ -72,6 +76,15 @@ class HttpCandidate:
                     held = []
         if not self._reached:
             raise CandidateUnavailable(self._version, f"{self._url} cannot be reached: {cause}")
+
+    def _completed(self, futures: Sequence[_Asked], deadline: float) -> Iterator[_Asked]:
+        try:
+            yield from as_completed(futures, None if deadline == inf else max(0.0, deadline - time.monotonic()))
+        except TimeoutError:
+            for future in futures:
+                future.cancel()
+            self.close()
+            raise EvaluatorFailed(TOO_LONG) from None
 
     def close(self) -> None:
         """Drop open connections."""
@@ -95,7 +108,7 @@ class HttpCandidate:
         unreached: str | None = None
         try:
             outputs, retrieved = self._post(client, row, trace_hex, run_id)
-        except httpx.ConnectError as error:
+        except (httpx.ConnectError, httpx.ConnectTimeout) as error:
             unreached = str(error) or type(error).__name__
             failure = Failure(kind="http", message=f"cannot connect: {unreached}")
         except (httpx.HTTPError, RuntimeError, ValueError) as error:

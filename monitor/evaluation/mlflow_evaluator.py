@@ -179,7 +179,8 @@ class MlflowEvaluation:
         total = len(self._task.rows)
 
         def advance(done: int) -> None:
-            self._say({"scored": version, "done": before + done, "total": total})
+            # With what it cost so far, of which the parent knows when this process is gone.
+            self._say({"scored": version, "done": before + done, "total": total, "spent": _usage()})
 
         advance(0)
         judge(
@@ -238,6 +239,10 @@ def _own_unit(score: float, rules: ValueRules) -> float:
     return low + (high - low) * (1 - score if rules.better == "lower" else score)
 
 
+def _usage() -> dict[str, Any]:
+    return {model: asdict(usage) for model, usage in judge_usage().items()}
+
+
 def _own_streams() -> tuple[BinaryIO, BinaryIO]:
     incoming, outgoing = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
@@ -256,6 +261,7 @@ def _serve(messages: Iterable[dict[str, Any]], say: Say) -> None:
                 raise ValueError("the task comes first")
             elif "answers" in message:
                 evaluation.take(message["version"], [Answer.from_dict(each) for each in message["answers"]])
+                say({"spent": _usage()})
                 say({"judged": message["version"]})
             elif "look" in message:
                 say({"settled": evaluation.settled(message["look"])})
@@ -265,7 +271,7 @@ def _serve(messages: Iterable[dict[str, Any]], say: Say) -> None:
                 evaluation.abandon(message["version"], message["unavailable"])
             elif "compare" in message:
                 say({"comparisons": evaluation.compare()})
-                say({"usage": {model: asdict(usage) for model, usage in judge_usage().items()}})
+                say({"usage": _usage()})
     finally:
         if evaluation is not None:
             evaluation.close()

@@ -12,7 +12,13 @@ from typing import Any
 from monitor.evaluation.answers import Answer
 from monitor.evaluation.candidate import Candidate, FunctionCandidate
 from monitor.evaluation.child import Child, ChildTimeout
-from monitor.evaluation.errors import CandidateUnavailable, EvaluationCancelled, EvaluatorFailed
+from monitor.evaluation.errors import (
+    TOO_LONG,
+    CandidateUnavailable,
+    EvaluationCancelled,
+    EvaluationError,
+    EvaluatorFailed,
+)
 from monitor.evaluation.evaluator import (
     EvaluationProgress,
     EvaluationRequest,
@@ -139,7 +145,9 @@ class _Evaluation:
         self._request = request
         self._progress = progress
         self._child = evaluator.start_child(request)
-        self._messages = self._child.messages(evaluator.deadline())
+        self._deadline = evaluator.deadline()
+        self._messages = self._child.messages(self._deadline)
+        self._spent: dict[str, ModelUsage] = {}
         self._kept: deque[dict[str, Any]] = deque()
         self._candidates: dict[str, Candidate] = {}
         self._run_ids: dict[str, str] = {}
@@ -163,7 +171,13 @@ class _Evaluation:
             runs = {version: VersionRun(**self._wait_for("run")) for version in asked}
             self._child.send({"compare": True})
             comparisons = self._wait_for("comparisons")
-            usage = {model: ModelUsage(**used) for model, used in self._wait_for("usage").items()}
+            usage = _usage(self._wait_for("usage"))
+        except EvaluationError as error:
+            # What came meanwhile tells what it cost.
+            for message in self._child.waiting():
+                self._shown(message)
+            error.usage = self._spent
+            raise
         finally:
             for version in list(self._candidates):
                 self._close(version)
@@ -231,7 +245,8 @@ class _Evaluation:
         before = self._answered[version]
         self._progress(EvaluationProgress(stage="answered", version=version, done=before, total=len(rows)))
         try:
-            for answer in self._candidate(version).answer([rows[index] for index in indices], self._run_ids[version]):
+            asked = [rows[index] for index in indices]
+            for answer in self._candidate(version).answer(asked, self._run_ids[version], self._deadline):
                 answers.append(replace(answer, row=indices[answer.row]))
                 done = self._answered[version] = before + len(answers)
                 self._progress(EvaluationProgress(stage="answered", version=version, done=done, total=len(rows)))
@@ -259,6 +274,8 @@ class _Evaluation:
 
     def _shown(self, message: Mapping[str, Any]) -> bool:
         """Whether the message was about progress, which is passed on."""
+        if "spent" in message:
+            self._spent = _usage(message["spent"])
         if "scored" not in message:
             return False
         version, done, total = message["scored"], message["done"], message["total"]
@@ -273,4 +290,8 @@ class _Evaluation:
             while (message := next(self._messages, None)) is not None:
                 yield message
         except ChildTimeout:
-            raise EvaluatorFailed("the evaluation took longer than its timeout") from None
+            raise EvaluatorFailed(TOO_LONG) from None
+
+
+def _usage(reported: Mapping[str, Mapping[str, int]]) -> dict[str, ModelUsage]:
+    return {model: ModelUsage(**used) for model, used in reported.items()}

@@ -1,7 +1,7 @@
 """How far people agree with each judge, and what that says of its pass rate: from labels on drawn traces alone."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -75,10 +75,15 @@ class JudgeQuality:
 
 def quality_of(scorer: str, pairs: Iterable[LabelledVerdict], tallies: Sequence[VerdictTally]) -> ScorerQuality:
     """The quality of one version of a scorer, from its labelled verdicts and from all of them."""
+    pairs = list(pairs)
     labelled = _labelled(pairs)
     of_label = {each.label: Tally(count=each.count, weight=each.weight, squares=each.squares) for each in tallies}
     judged = Judged(passed=of_label.get("pass", NONE), failed=of_label.get("fail", NONE))
-    return ScorerQuality(scorer=scorer, agreement=agreement_of(labelled), corrected=corrected_rate(labelled, judged))
+    # In the unit of the verdicts: a label weighs as much more as labels are rarer than verdicts.
+    unlabelled = judged.without(_labelled(pairs, weight=lambda each: each.verdict_weight))
+    return ScorerQuality(
+        scorer=scorer, agreement=agreement_of(labelled), corrected=corrected_rate(labelled, judged, unlabelled)
+    )
 
 
 def doubt(found: Agreement | None, settings: LabellingSettings) -> str | None:
@@ -91,10 +96,16 @@ def doubt(found: Agreement | None, settings: LabellingSettings) -> str | None:
     )
 
 
-def _labelled(pairs: Iterable[LabelledVerdict]) -> Labelled:
+def _label_weight(each: LabelledVerdict) -> float:
+    return each.weight
+
+
+def _labelled(
+    pairs: Iterable[LabelledVerdict], *, weight: Callable[[LabelledVerdict], float] = _label_weight
+) -> Labelled:
     cells: defaultdict[tuple[bool, bool], Tally] = defaultdict(Tally)
     for each in pairs:
-        one = Tally(count=1, weight=each.weight, squares=each.weight * each.weight)
+        one = Tally(count=1, weight=weight(each), squares=weight(each) ** 2)
         cells[each.human == "pass", each.judge == "pass"] += one
     return labelled_of(cells)
 

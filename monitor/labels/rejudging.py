@@ -25,6 +25,8 @@ from scorers.errors import JudgeUnavailable
 from scorers.suite import ScorerSuite
 
 MOVED: Final = "judge_moved"
+_OUTAGE: Final = 5
+"""So many rows without an answer, and none with one, are the judge's doing and not theirs."""
 HELD_BACK: Final = "judge moved, not your app"
 
 
@@ -47,13 +49,16 @@ class Rejudging:
         Raises:
             LedgerUnavailable | LeaseLost: what was judged is noted, the next run begins anew.
             TraceStoreUnavailable: likewise.
-            ServiceUnavailable: the judge does not answer; likewise.
+            ServiceUnavailable: the judge answers nothing; likewise.
+            SpendExhausted: the day's spend leaves no room for a single row.
         """
         self._freeze(token)
+        versions = self._versions
+        rows = [row for row in self.frozen.all() if versions.get(row.scorer) == row.scorer_version]
         judged = 0
-        for row in self.frozen.all():
-            if self._versions.get(row.scorer) != row.scorer_version:
-                continue
+        unanswered: list[tuple[FrozenRow, JudgeUnavailable]] = []
+        # Those first that have waited longest: whatever ends a run early, no row is left out for ever.
+        for row in sorted(rows, key=lambda row: row.latest_at_ms or 0):
             trace = self.traces.get(row.trace_id)
             if trace is None:
                 self.frozen.drop([row], token)
@@ -61,12 +66,22 @@ class Rejudging:
             try:
                 latest = self._judge(row, trace)
             except SpendExhausted as exhausted:
+                if not judged:
+                    raise
                 self.log.info("the frozen set is judged another time", cause=str(exhausted))
-                return judged
+                break
             except JudgeUnavailable as outage:
-                raise ServiceUnavailable(f"the judge gives no answer: {outage}") from outage
-            self.frozen.note_latest(row, latest, self.clock.now_ms(), token)
-            judged += 1
+                unanswered.append((row, outage))
+                if not judged and len(unanswered) == _OUTAGE:
+                    break
+            else:
+                self.frozen.note_latest(row, latest, self.clock.now_ms(), token)
+                judged += 1
+        if unanswered and not judged:
+            cause = unanswered[0][1]
+            raise ServiceUnavailable(f"the judge gives no answer: {cause}") from cause
+        for row, _ in unanswered:
+            self.frozen.note_latest(row, "error", self.clock.now_ms(), token)
         return judged
 
     @property
@@ -98,7 +113,12 @@ class Rejudging:
         except JudgeUnavailable as outage:
             self.spending.settle(reservation, Usage(calls=outage.calls))
             raise
-        usage = Usage(calls=outcome.calls, input_tokens=outcome.input_tokens, output_tokens=outcome.output_tokens)
+        usage = Usage(
+            calls=outcome.calls,
+            asked=outcome.asked,
+            input_tokens=outcome.input_tokens,
+            output_tokens=outcome.output_tokens,
+        )
         self.spending.settle(reservation, usage)
         return outcome.verdict.label
 
@@ -118,7 +138,7 @@ class MovedFindings:
         self._alpha = alpha
 
     def look(self, open_rows: Sequence[AlertRow], now_ms: int) -> list[Finding]:
-        """One finding for each scorer with a frozen set, and one for each open alert of a scorer without.
+        """One finding for each scorer whose frozen set has answers, one for each open alert of a scorer without a set.
 
         Raises:
             LedgerUnavailable: the ledger does not answer.
@@ -128,7 +148,8 @@ class MovedFindings:
         found = [
             replace(finding, severity=self._severities[finding.scorer]) for finding in moved_findings(rows, self._alpha)
         ]
-        known = {finding.scorer for finding in found}
+        # Rows without a readable answer say neither that the judge has moved nor that it has not.
+        known = {row.scorer for row in rows}
         ended = {row.scorer for row in open_rows if row.kind == MOVED} - known
         return found + [_finding(scorer, bad=False) for scorer in sorted(ended)]
 

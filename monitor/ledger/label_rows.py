@@ -54,7 +54,8 @@ class TraceTime:
 class LabelledVerdict:
     """A verdict on a drawn trace that a person has labelled for the same scorer.
 
-    `weight` is the inverse of the probability that the trace was judged and drawn.
+    `weight` is the inverse of the probability that the trace was judged and drawn, `verdict_weight` of the probability
+    that it was judged: the unit of what is known of all verdicts.
     """
 
     trace_id: str
@@ -63,6 +64,7 @@ class LabelledVerdict:
     human: Label
     judge: Label
     weight: float
+    verdict_weight: float
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

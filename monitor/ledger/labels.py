@@ -206,6 +206,7 @@ class Labels:
                 labels.c.label.label("human"),
                 verdicts.c.label.label("judge"),
                 (1.0 / (verdicts.c.probability * labels.c.probability)).label("weight"),
+                (1.0 / verdicts.c.probability).label("verdict_weight"),
             )
             .join(verdicts, and_(verdicts.c.trace_id == labels.c.trace_id, verdicts.c.scorer == labels.c.scorer))
             .where(

@@ -102,7 +102,12 @@ class Judging:
         except JudgeUnavailable as outage:
             self.spending.settle(reservation, Usage(calls=outage.calls))
             raise
-        usage = Usage(calls=outcome.calls, input_tokens=outcome.input_tokens, output_tokens=outcome.output_tokens)
+        usage = Usage(
+            calls=outcome.calls,
+            asked=outcome.asked,
+            input_tokens=outcome.input_tokens,
+            output_tokens=outcome.output_tokens,
+        )
         self._settle(reservation, usage)
         return outcome
 

@@ -28,6 +28,8 @@ _POTS: Mapping[Purpose, tuple[Purpose, ...]] = {
     "canary": ("scoring", "canary"),
     "evaluation": ("evaluation",),
 }
+# Where no versions are compared, judging the frozen sets again is all that is left of the other pot.
+_ONE_POT: Mapping[Purpose, tuple[Purpose, ...]] = dict.fromkeys(_POTS, ("scoring", "canary", "evaluation"))
 # Before a scorer has answered once its cost is unknown: a long trace and a long rationale.
 _FIRST_TOKENS = (16_000, 2_000)
 _CANARY_TOKENS = (50, 50)
@@ -52,9 +54,16 @@ class Reservation:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Usage:
-    """What a use of a model came to. Tokens are None where the endpoint reported none."""
+    """What a use of a model came to.
+
+    Attributes:
+        calls: requests that were sent, those that failed included.
+        asked: questions, of which each may have been sent several times; None where that is not known.
+        input_tokens: None where the endpoint reported none; likewise `output_tokens`.
+    """
 
     calls: int
+    asked: int | None = None
     input_tokens: int | None = None
     output_tokens: int | None = None
 
@@ -83,7 +92,7 @@ class Spending:
         models: scorer -> the model that it asks, of those that are judges.
         clock: whose UTC day it is.
         attempts: how many times a call may be sent, at most.
-        evaluates: whether evaluations are configured, which are given their share.
+        evaluates: whether evaluations are configured, which are given their share; else all is one pot.
     """
 
     def __init__(
@@ -102,8 +111,9 @@ class Spending:
         self._clock = clock
         self._attempts = attempts
         self._share = settings.evaluation_share if evaluates else 0.0
+        self._pots = _POTS if evaluates else _ONE_POT
         self._lock = threading.Lock()
-        self._calls: dict[str, float] = {}
+        self._asked: dict[str, float] = {}
         self._dearest: dict[str, float] = {}
 
     def reserve(self, scorer: str, purpose: Purpose = "scoring", *, times: int = 1) -> Reservation:
@@ -128,7 +138,7 @@ class Spending:
         row = SpendRow(
             day=reservation.day, purpose=purpose, calls=reservation.calls, microdollars=reservation.microdollars
         )
-        if not self._ledger.reserve(row, _POTS[purpose], calls=most_calls, microdollars=most_money):
+        if not self._ledger.reserve(row, self._pots[purpose], calls=most_calls, microdollars=most_money):
             raise SpendExhausted(f"spend.per_day {self._settings.per_day} leaves no room for {purpose} of {scorer}")
         return reservation
 
@@ -140,7 +150,7 @@ class Spending:
         """
         dollars = self._dollars(reservation.scorer, usage)
         if usage.calls and reservation.purpose == "scoring":
-            self._learn(reservation.scorer, usage.calls, dollars)
+            self._learn(reservation.scorer, usage.asked or 1, dollars)
         self._ledger.add(
             SpendRow(
                 day=reservation.day,
@@ -202,7 +212,7 @@ class Spending:
         found = []
         names: tuple[Purpose, ...] = ("scoring", "evaluation") if self._share else ("scoring",)
         for name in names:
-            rows = [spent[each] for each in _POTS[name] if each in spent]
+            rows = [spent[each] for each in self._pots[name] if each in spent]
             calls, money = self._limits(name)
             if calls is not None:
                 found.append(Pot(name=name, unit="calls", limit=calls, spent=sum(row.calls for row in rows)))
@@ -216,20 +226,21 @@ class Spending:
         limit = self._settings.limit
         if limit is None:
             return None, None
-        amount = limit.amount * (self._share if purpose == "evaluation" else 1 - self._share)
+        has_its_own = purpose == "evaluation" and self._pots is _POTS
+        amount = limit.amount * (self._share if has_its_own else 1 - self._share)
         return (int(amount), None) if limit.unit == "calls" else (None, int(amount * MICRO))
 
     def _estimate(self, scorer: str, purpose: Purpose) -> tuple[int, int]:
         if purpose == "canary":
             return 1, ceil(self._price_of(scorer, *_CANARY_TOKENS) * MICRO)
         with self._lock:
-            calls = max(1.0, self._calls.get(scorer, 1.0))
+            asked = max(1.0, self._asked.get(scorer, 1.0))
             dearest = self._dearest.get(scorer, self._price_of(scorer, *_FIRST_TOKENS))
-        return ceil(calls) * self._attempts, ceil(dearest * self._attempts * MICRO)
+        return ceil(asked) * self._attempts, ceil(dearest * self._attempts * MICRO)
 
-    def _learn(self, scorer: str, calls: int, dollars: float) -> None:
+    def _learn(self, scorer: str, asked: int, dollars: float) -> None:
         with self._lock:
-            self._calls[scorer] = max(float(calls), self._calls.get(scorer, 1.0) * _KEPT)
+            self._asked[scorer] = max(float(asked), self._asked.get(scorer, 1.0) * _KEPT)
             if dollars > 0:
                 self._dearest[scorer] = max(dollars, self._dearest.get(scorer, 0.0) * _KEPT)
 

@@ -181,18 +181,18 @@ def agreement_of(labelled: Labelled) -> Agreement | None:
     )
 
 
-def corrected_rate(labelled: Labelled, judged: Judged) -> CorrectedRate | None:
+def corrected_rate(labelled: Labelled, judged: Judged, unlabelled: Judged) -> CorrectedRate | None:
     """The corrected pass rate of all that was judged, labelled or not; None without a label or without verdicts.
 
     Args:
         labelled: labels on traces drawn at random, all of them judged.
         judged: every verdict, of the labelled traces too.
+        unlabelled: those without a label, in the unit of `judged`; labels have another one where they are drawn.
     """
     if labelled.total.weight <= 0 or judged.total.weight <= 0:
         return None
-    unlabelled = judged.without(labelled)
     # Eighty weights of a tenth are eighty labels, whatever rounding says.
-    if labelled.total.effective < PPI_FROM - _ROUNDING or unlabelled.total.weight <= 0:
+    if labelled.total.effective < PPI_FROM - _ROUNDING or unlabelled.total.effective <= 0:
         return post_stratified(labelled, judged)
     return ppi_plus_plus(labelled, unlabelled)
 

@@ -1,10 +1,13 @@
 """A re-evaluation: by a replica that loses the lease, within the day's spend, with the settings as configured."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from monitor.clock import ManualClock
+from monitor.evaluation.errors import EvaluatorFailed
+from monitor.evaluation.evaluator import EvaluationResult, ModelUsage
 from monitor.evaluation.memory_evaluator import MemoryEvaluator
 from monitor.evaluation.settings import EvaluationSettings
 from monitor.ledger import LeaseLost, MemberRow, open_ledger
@@ -92,6 +95,22 @@ def test_the_spend_must_have_room_for_every_repeat_of_every_answer(ledger) -> No
     result = reevaluation(ledger, asked.append, spend="12 calls", repeats=3).run()
     assert len(asked) == 2
     assert result.comparisons["v2"]["repeats"] == 3
+
+
+def test_an_evaluation_that_fails_gives_back_what_it_did_not_use(ledger) -> None:
+    """And is charged for what judging had asked by then."""
+
+    class Failing(MemoryEvaluator):
+        def evaluate(self, *_: object) -> EvaluationResult:
+            error = EvaluatorFailed("the store is away")
+            error.usage = {"small": ModelUsage(calls=1)}
+            raise error
+
+    work = replace(reevaluation(ledger, str, spend="20 calls"), evaluator=Failing({}, {}))
+    for spent in (1, 2):
+        with pytest.raises(EvaluatorFailed):
+            work.run()
+        assert {pot.name: pot.spent for pot in work.spending.pots()} == {"scoring": 0, "evaluation": spent}
 
 
 def test_the_settings_of_an_early_stop_reach_the_evaluation(ledger) -> None:

@@ -11,14 +11,14 @@ from monitor.alerts.settings import Severity
 from monitor.clock import ManualClock
 from monitor.errors import ServiceUnavailable
 from monitor.labels.drawing import draw
-from monitor.labels.quality import JudgeQuality, alike, doubt
+from monitor.labels.quality import JudgeQuality, alike, doubt, quality_of
 from monitor.labels.rejudging import HELD_BACK, MovedFindings, Rejudging, held_back, moved_findings
 from monitor.labels.settings import LabellingSettings
-from monitor.ledger.label_rows import FrozenRow, LabelRow
+from monitor.ledger.label_rows import FrozenRow, LabelledVerdict, LabelRow, VerdictTally
 from monitor.ledger.ledger import Ledger, open_ledger
 from monitor.ledger.rows import SpendRow
 from monitor.settings import SpendSettings
-from monitor.spend.spending import Spending
+from monitor.spend.spending import SpendExhausted, Spending
 from monitor.traces.memory_store import MemoryTraceStore
 from scorers.errors import JudgeUnavailable
 from scorers.settings import ScorerSettings
@@ -154,12 +154,42 @@ def test_judging_again_is_bounded_by_the_spend_and_waits_for_a_judge_that_is_awa
     for number in range(3):
         traces.put(sample_trace(str(number)))
     ledger.spend.add(SpendRow(day=NOW_MS // 86_400_000, purpose="evaluation", calls=1, microdollars=0))
-    assert work.run(None) == 0
-    traces, work = rejudging(ledger, {ids[0]: "away"})
+    with pytest.raises(SpendExhausted):
+        work.run(None)
+    traces, work = rejudging(ledger, dict.fromkeys(ids, "away"))
     for number in range(3):
         traces.put(sample_trace(str(number)))
     with pytest.raises(ServiceUnavailable):
         work.run(None)
+    assert {row.latest for row in ledger.frozen.all()} == {None}
+
+
+def test_a_row_that_gets_no_answer_holds_up_no_other_and_the_oldest_answer_is_asked_for_first(ledger: Ledger) -> None:
+    """It is an error for now; where the spend ends a run early, the next one goes on with those left out."""
+    ids = [judged(ledger, number, "pass") for number in range(3)]
+    traces, work = rejudging(ledger, {ids[0]: "away"})
+    for number in range(3):
+        traces.put(sample_trace(str(number)))
+    assert work.run(None) == 2
+    assert {row.trace_id: row.latest for row in ledger.frozen.all()} == {
+        ids[0]: "error",
+        ids[1]: "pass",
+        ids[2]: "pass",
+    }
+    for row in ledger.frozen.all():
+        ledger.frozen.note_latest(row, "pass", NOW_MS if row.trace_id != ids[2] else NOW_MS - 1)
+    asked: list[str] = []
+
+    class Noting(dict[str, str]):
+        def get(self, trace_id: str, default: str) -> str:  # type: ignore[override]
+            asked.append(trace_id)
+            return default
+
+    traces, work = rejudging(ledger, Noting())
+    for number in range(3):
+        traces.put(sample_trace(str(number)))
+    assert work.run(None) == 3
+    assert asked[0] == ids[2]
 
 
 def frozen(number: int, was: str, now: str | None) -> FrozenRow:
@@ -211,6 +241,50 @@ def test_a_moved_judge_is_worth_what_its_scorer_is(ledger: Ledger, severity: Sev
     severities = {} if severity is None else {"safety": severity}
     found = MovedFindings(ledger.frozen, {"safety": VERSION}, severities, 0.01).look([], NOW_MS)
     assert [(each.bad, each.severity) for each in found] == ([] if severity is None else [(True, severity)])
+
+
+def test_a_moved_judge_that_gives_no_readable_answer_has_not_come_back(ledger: Ledger) -> None:
+    """Nothing is known: the alert neither ends nor begins."""
+    ledger.frozen.freeze([frozen(number, "pass", None) for number in range(20)], 99)
+    for row in ledger.frozen.all():
+        ledger.frozen.note_latest(row, "error", 2)
+    opened = alert(kind="judge_moved", scorer="safety", state="firing")
+    look = MovedFindings(ledger.frozen, {"safety": VERSION}, {"safety": "page"}, 0.01).look
+    assert look([opened], NOW_MS) == []
+
+
+@pytest.mark.parametrize("rate", [1.0, 0.1, 0.01])
+def test_labels_are_rarer_than_verdicts_and_correct_the_rate_of_all(rate: float) -> None:
+    """A hundred labels, ten thousand verdicts: the judge passes nine of ten, people a twentieth less."""
+    pairs = [
+        LabelledVerdict(
+            trace_id=f"tr-{number}",
+            scorer="safety",
+            scorer_version=VERSION,
+            human="pass" if number < 85 else "fail",
+            judge="pass" if number < 90 else "fail",
+            weight=1 / rate,
+            verdict_weight=1.0,
+        )
+        for number in range(100)
+    ]
+    tallies = [
+        VerdictTally(
+            scorer="safety",
+            scorer_version=VERSION,
+            label=label,
+            count=count,
+            weight=float(count),
+            squares=float(count),
+            newest_ms=NOW_MS,
+        )
+        for label, count in (("pass", 9_000), ("fail", 1_000))
+    ]
+    found = quality_of("safety", pairs, tallies).corrected
+    assert found is not None
+    assert (found.method, found.rate) == ("ppi++", pytest.approx(0.85))
+    # With people alone a hundred labels would leave 0.07 on each side.
+    assert found.upper - found.rate < 0.05
 
 
 def test_a_shadow_is_held_against_the_scorer_that_it_stands_beside(ledger: Ledger) -> None:

@@ -105,6 +105,24 @@ def test_evaluations_have_a_pot_of_their_own_and_are_all_or_nothing(ledger):
     assert {pot.name: (pot.spent, pot.limit) for pot in spending.pots()} == {"scoring": (0, 75), "evaluation": (18, 25)}
 
 
+def test_where_no_versions_are_compared_all_is_one_pot(ledger):
+    """The frozen set is judged again out of it, and what that costs is bounded with all else."""
+    spending = _spending(ledger, "10 calls")
+    spending.settle(spending.reserve("safety", "evaluation"), Usage(calls=4))
+    spending.settle(spending.reserve("safety"), Usage(calls=5))
+    assert [(pot.name, pot.spent, pot.limit) for pot in spending.pots()] == [("scoring", 9, 10)]
+    spending.reserve("safety", "evaluation")
+    with pytest.raises(SpendExhausted):
+        spending.reserve("safety")
+
+
+def test_the_estimate_learns_questions_and_not_their_retries(ledger):
+    """A score of two questions that took five requests reserves two questions with their retries, not five."""
+    spending = _spending(ledger, "1000 calls", attempts=3)
+    spending.settle(spending.reserve("safety"), Usage(calls=5, asked=2))
+    assert spending.reserve("safety").calls == 6
+
+
 def test_without_a_limit_everything_is_allowed_and_written_down(ledger):
     """The day's calls are known all the same."""
     spending = _spending(ledger, None)

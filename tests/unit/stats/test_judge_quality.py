@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from monitor.stats.judge_quality import (
+    CorrectedRate,
     Judged,
     Labelled,
     Tally,
@@ -42,6 +43,11 @@ def judged(passed: int, failed: int, weight: float = 1.0) -> Judged:
 
 FORTY = labelled(28, 3, 5, 4)
 REST = judged(850, 150)
+
+
+def corrected(labels: Labelled, every: Judged) -> CorrectedRate | None:
+    """Where all that is judged is asked for: labels and verdicts have one unit."""
+    return corrected_rate(labels, every, every.without(labels))
 
 
 @pytest.mark.parametrize(
@@ -95,13 +101,13 @@ def test_the_post_stratified_estimate_is_the_formula_by_hand():
 def test_eighty_labels_change_the_method():
     """Below 80 the smoothed strata, from 80 on PPI++; what counts is how many equal labels they are worth."""
     verdicts = judged(1700, 300)
-    below = corrected_rate(labelled(60, 5, 10, 4), verdicts)
-    above = corrected_rate(labelled(60, 5, 10, 5), verdicts)
+    below = corrected(labelled(60, 5, 10, 4), verdicts)
+    above = corrected(labelled(60, 5, 10, 5), verdicts)
     assert below is not None
     assert above is not None
     assert (below.method, above.method) == ("post-stratified", "ppi++")
     heavy = replace(labelled(60, 5, 10, 5), both_fail=Tally(count=5, weight=200.0, squares=8000.0))
-    found = corrected_rate(heavy, verdicts)
+    found = corrected(heavy, verdicts)
     assert found is not None
     assert found.method == "post-stratified"
 
@@ -109,17 +115,17 @@ def test_eighty_labels_change_the_method():
 def test_labels_are_not_counted_a_second_time_as_verdicts():
     """PPI++ takes the labelled traces out of the verdicts: where all are labelled, people alone decide."""
     labels = labelled(70, 5, 10, 15)
-    found = corrected_rate(labels, judged(80, 20))
+    found = corrected(labels, judged(80, 20))
     assert found is not None
     assert found.method == "post-stratified"
-    more = corrected_rate(labels, judged(880, 120))
+    more = corrected(labels, judged(880, 120))
     assert more == ppi_plus_plus(labels, judged(800, 100))
 
 
 def test_nothing_known_is_no_number():
     """Without labels, or without verdicts, there is no estimate and no agreement."""
-    assert corrected_rate(Labelled(), REST) is None
-    assert corrected_rate(FORTY, Judged()) is None
+    assert corrected(Labelled(), REST) is None
+    assert corrected(FORTY, Judged()) is None
     assert agreement_of(Labelled()) is None
 
 
@@ -138,7 +144,7 @@ def test_the_unit_of_weights_means_nothing(a, b, c, d, passed, failed, weight):
     """Weights are relative: any common factor gives the same estimates, all of them within 0 and 1."""
     one, other = labelled(a, b, c, d), labelled(a, b, c, d, weight)
     verdicts, heavier = judged(passed + a + c, failed + b + d), judged(passed + a + c, failed + b + d, weight)
-    first, second = corrected_rate(one, verdicts), corrected_rate(other, heavier)
+    first, second = corrected(one, verdicts), corrected(other, heavier)
     assert (first is None) == (second is None)
     if first is not None and second is not None:
         assert (second.rate, second.lower, second.upper) == pytest.approx(
@@ -182,7 +188,7 @@ def test_the_interval_covers_the_truth(labels, weighted):
             (y, f): _tally(weight[drawn & (human == y) & (judge == f)]) for y in (True, False) for f in (True, False)
         }
         every = Judged(passed=_tally(weight[judge]), failed=_tally(weight[~judge]))
-        found = corrected_rate(labelled_of(cells), every)
+        found = corrected(labelled_of(cells), every)
         assert found is not None
         hits += found.lower <= 0.85 <= found.upper
     assert hits / runs >= 0.91
