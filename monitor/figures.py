@@ -26,6 +26,7 @@ class FigureReader:
 
     `series` gives every series as it is at a time in ms, `quality` what labels say of the scorers then; `deadline_s`
     tells by when a job that last succeeded then is overdue.
+    `candidates` are the configured ones: those of the past are told of no more.
     `pagers` are the receivers on whom pages about quality rest, `receivers` all that are told now.
     """
 
@@ -40,6 +41,7 @@ class FigureReader:
     deadline_s: Callable[[str, float | None], float | None]
     receivers: Collection[str] = ()
     pagers: Collection[str] = ()
+    candidates: Collection[str] = ()
     observes: bool = False
 
     def read(self) -> GroupFigures:
@@ -75,7 +77,7 @@ class FigureReader:
             firing=[(_KINDS[alert.kind], alert.scorer, alert.segment) for alert in firing if alert.kind in _KINDS],
             alerts=[(alert.kind, alert.scorer, alert.segment, alert.severity) for alert in firing],
             dataset_rows={self.dataset: ledger.members.count(self.dataset)} if self.dataset else {},
-            candidates=list(_candidates(ledger.evaluations.comparisons())),
+            candidates=list(_candidates(ledger.evaluations.comparisons(self.candidates))),
             jobs={row.job: self._job(row) for row in ledger.jobs.all()},
             accounted=accounted,
             debt=debt_of(ledger, self.scorers, self.clock.now_ms()),

@@ -68,7 +68,8 @@ def _none(_now_ms: int) -> tuple[()]:
 class OverviewReader:
     """Reads it.
 
-    `window` is the stretch of event time behind the pass rates, `dataset` the configured one's name; `series` gives
+    `window` is the stretch of event time behind the pass rates, `dataset` the configured one's name, `candidates` the
+    versions that are compared now; `series` gives
     every series that has a test as it is at a time in ms, `judges` how each judge stands then.
     """
 
@@ -78,6 +79,7 @@ class OverviewReader:
     dataset: str | None
     scorers: Collection[str]
     pots: Callable[[], Iterable[Pot]]
+    candidates: Collection[str] = ()
     series: Callable[[int], Iterable[SeriesView]] = _none
     judges: Callable[[int], Iterable[JudgeStanding]] = _none
 
@@ -100,7 +102,7 @@ class OverviewReader:
             dataset_rows=None if self.dataset is None else ledger.members.count(self.dataset),
             jobs=ledger.jobs.all(),
             replicas=ledger.replicas.seen_since(now_ms - ALIVE_FOR_MS),
-            comparisons=ledger.evaluations.comparisons(),
+            comparisons=ledger.evaluations.comparisons(self.candidates),
             series=list(self.series(now_ms)),
             judges=list(self.judges(now_ms)),
         )

@@ -179,6 +179,7 @@ def asked_in(words: Words) -> Asked:
         labels={"team": words("label")},
         scorers=scorers,
         dataset=(words("dataset"), 500),
+        candidates=(words("candidate"),),
         min_verdicts=1,
     )
 
@@ -273,6 +274,7 @@ def reader(ledger: Ledger, clock: ManualClock, asked_for: Asked) -> OverviewRead
         dataset=None if asked_for.dataset is None else asked_for.dataset[0],
         scorers=frozenset(each.name for each in asked_for.scorers),
         pots=lambda: [Pot(name="scoring", unit="dollars", limit=15.0, spent=12.6)],
+        candidates=asked_for.candidates,
         judges=lambda _now_ms: [standing(scorer=each.name) for each in asked_for.scorers],
     )
 

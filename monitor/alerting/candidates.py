@@ -1,6 +1,6 @@
 """What the latest comparisons say of the candidates to the alert table."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from monitor.alerts.alert import EXAMPLES, RATIONALE_CHARS, Finding
@@ -12,21 +12,29 @@ CANDIDATE: Final = "candidate_regression"
 
 
 class CandidateFindings:
-    """Looks at the latest comparison of each candidate. `severities` holds the scorers that alert."""
+    """Looks at the latest comparison of each configured candidate. `severities` holds the scorers that alert."""
 
-    def __init__(self, evaluations: Evaluations, severities: Mapping[str, Severity]) -> None:
+    def __init__(
+        self, evaluations: Evaluations, candidates: Collection[str], severities: Mapping[str, Severity]
+    ) -> None:
         self._evaluations = evaluations
+        self._candidates = candidates
         self._severities = severities
 
     def look(self, open_rows: Sequence[AlertRow], now_ms: int) -> list[Finding]:
-        """One finding for each scorer of each candidate, and one for each open alert of a scorer that alerts no more.
+        """One finding for each scorer of each candidate, and one for each open alert of who is watched no more.
 
         Raises:
             LedgerUnavailable: the ledger does not answer.
         """
         del now_ms
-        found = candidate_findings(self._evaluations.comparisons(), self._severities)
-        ended = [row for row in open_rows if row.kind == CANDIDATE and row.scorer not in self._severities]
+        found = candidate_findings(self._evaluations.comparisons(self._candidates), self._severities)
+        segments = {_segment(candidate) for candidate in self._candidates}
+        ended = [
+            row
+            for row in open_rows
+            if row.kind == CANDIDATE and (row.scorer not in self._severities or row.segment not in segments)
+        ]
         return found + [_ended(row) for row in ended]
 
 
@@ -40,6 +48,10 @@ def candidate_findings(comparisons: Iterable[ComparisonRow], severities: Mapping
     ]
 
 
+def _segment(candidate: str) -> str:
+    return f"version={candidate}"
+
+
 def _finding(row: ComparisonRow, metric: Mapping[str, Any], severity: Severity) -> Finding:
     turned = [each for each in row.comparison["pass_to_fail"] if each["scorer"] == metric["scorer"]]
     shown = ("baseline", "candidate", "difference", "p_adjusted", "n_paired", "verdict")
@@ -48,7 +60,7 @@ def _finding(row: ComparisonRow, metric: Mapping[str, Any], severity: Severity) 
     return Finding(
         kind="candidate_regression",
         scorer=metric["scorer"],
-        segment=f"version={row.candidate}",
+        segment=_segment(row.candidate),
         severity=severity,
         bad=metric["verdict"] == "regressed",
         details={

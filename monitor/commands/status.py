@@ -105,6 +105,7 @@ def _reader(config: Config, ledger: Ledger, clock: Clock) -> OverviewReader:
         dataset=None if config.dataset is None else config.dataset.name,
         scorers=frozenset(scorer.name for scorer in config.scorers),
         pots=spending.pots,
+        candidates=config.candidates,
         series=lambda now_ms: recorded_series_of(config, ledger, now_ms),
         judges=lambda now_ms: recorded_judges_of(config, ledger).read(now_ms),
     )

@@ -135,6 +135,13 @@ class Config(BaseModel):
         return self.evaluation is not None and self.dataset is not None
 
     @property
+    def candidates(self) -> tuple[str, ...]:
+        """The versions that are compared with the baseline."""
+        evaluation = self.evaluation
+        versions = () if evaluation is None else evaluation.versions
+        return tuple(name for name in versions if evaluation is not None and name != evaluation.baseline)
+
+    @property
     def judging_models(self) -> dict[str, str]:
         """Scorer -> the model that it would ask if it is a judge."""
         return {each.name: (each.model or self.judge.model).removeprefix("openai:/") for each in self.scorers}

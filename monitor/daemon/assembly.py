@@ -158,6 +158,7 @@ def overview_of(config: Config, ledger: Ledger, clock: Clock) -> OverviewReader:
         dataset=None if config.dataset is None else config.dataset.name,
         scorers=frozenset(scorer.name for scorer in config.scorers),
         pots=spending_of(config, ledger, clock).pots,
+        candidates=config.candidates,
         series=lambda now_ms: recorded_series_of(config, ledger, now_ms),
         judges=lambda now_ms: recorded_judges_of(config, ledger).read(now_ms),
     )
@@ -165,8 +166,6 @@ def overview_of(config: Config, ledger: Ledger, clock: Clock) -> OverviewReader:
 
 def asked_of(config: Config, deadline_s: Callable[[str, float | None], float | None]) -> Asked:
     """What the status page says of the configuration."""
-    evaluation = config.evaluation
-    versions = () if evaluation is None or not config.evaluates else evaluation.versions
     return Asked(
         app=config.app,
         version=__version__,
@@ -176,7 +175,7 @@ def asked_of(config: Config, deadline_s: Callable[[str, float | None], float | N
         stream=str(config.source.path) if config.source.kind == "file" else config.source.topic,
         reads_kafka=config.source.kind != "file",
         dataset=None if config.dataset is None else (config.dataset.name, config.dataset.max_rows),
-        candidates=tuple(name for name in versions if evaluation is not None and name != evaluation.baseline),
+        candidates=config.candidates if config.evaluates else (),
         observing=config.alerts.mode == "observe",
         deadline_s=deadline_s,
     )

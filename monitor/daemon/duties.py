@@ -138,7 +138,7 @@ class Duties:
                 held_back=held_back,
             ),
             MovedFindings(ledger.frozen, self._versions, severities, config.labelling.moved_alpha),
-            CandidateFindings(ledger.evaluations, severities),
+            CandidateFindings(ledger.evaluations, config.candidates, severities),
             SpendFindings(self.effects.judging.spending.pots),
             StreamFindings(ledger, alerts),
             WorkFindings(

@@ -206,6 +206,7 @@ class Daemon:
             pots=assembly.spending_of(config, ledger, self._clock).pots,
             receivers=[each.name for each in config.alerts.told],
             pagers=config.alerts.pagers,
+            candidates=config.candidates,
             observes=config.alerts.mode == "observe",
         )
         self._registry.register(GroupMetrics(config.app, reader.read, self._clock))

@@ -1,6 +1,6 @@
 """Evaluations with the rows they ran on, and the comparisons that came of them."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -121,12 +121,14 @@ class Evaluations:
             ).scalar_one_or_none()
         return list(found or [])
 
-    def comparisons(self) -> list[ComparisonRow]:
-        """The latest comparison of each candidate, by its name.
+    def comparisons(self, candidates: Collection[str]) -> list[ComparisonRow]:
+        """The latest comparison of each of these candidates, by its name.
 
         Raises:
             LedgerUnavailable: the database does not answer.
         """
+        if not candidates:
+            return []
         latest = latest_comparisons()
         with self.database.read() as connection:
             found = connection.execute(
@@ -136,6 +138,7 @@ class Evaluations:
                     (latest.c.evaluation_id == comparisons.c.evaluation_id)
                     & (latest.c.candidate == comparisons.c.candidate),
                 )
+                .where(comparisons.c.candidate.in_(sorted(candidates)))
                 .order_by(comparisons.c.candidate)
             )
             return [ComparisonRow(**each) for each in found.mappings()]

@@ -73,7 +73,7 @@ def test_an_evaluation_keeps_its_very_rows_and_ends_once(ledger: Ledger) -> None
     latest = ledger.evaluations.latest()
     assert latest is not None
     assert (latest.state, latest.row_count, latest.runs, latest.finished_at_ms) == ("finished", 2, runs, 9)
-    assert ledger.evaluations.comparisons() == [
+    assert ledger.evaluations.comparisons(["v2"]) == [
         ComparisonRow(evaluation_id="e1", candidate="v2", finished_at_ms=9, comparison={"regressed": True})
     ]
 
@@ -89,10 +89,12 @@ def test_the_latest_comparison_of_each_candidate_is_shown(ledger: Ledger) -> Non
         else:
             compared = {candidate: {"number": number} for candidate in candidates}
             ledger.evaluations.finish(f"e{number}", {}, compared, finished_at_ms=10 + number)
-    assert [(row.candidate, row.evaluation_id) for row in ledger.evaluations.comparisons()] == [
+    assert [(row.candidate, row.evaluation_id) for row in ledger.evaluations.comparisons(["v3", "v2", "v9"])] == [
         ("v2", "e0"),
         ("v3", "e1"),
     ]
+    assert [row.candidate for row in ledger.evaluations.comparisons(["v3"])] == ["v3"]
+    assert ledger.evaluations.comparisons([]) == []
     latest, finished = ledger.evaluations.latest(), ledger.evaluations.latest("finished")
     assert latest is not None
     assert (latest.id, latest.error) == ("e2", "no judge")

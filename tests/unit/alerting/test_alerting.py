@@ -43,7 +43,13 @@ def token(ledger: Ledger) -> LeaseToken:
     return taken
 
 
-def alerting(ledger: Ledger, *scorers: WatchedScorer, expected: tuple[str, ...] = (), **words: Any) -> Alerting:
+def alerting(
+    ledger: Ledger,
+    *scorers: WatchedScorer,
+    expected: tuple[str, ...] = (),
+    candidates: tuple[str, ...] = ("v2",),
+    **words: Any,
+) -> Alerting:
     found = scorers or (watched(),)
     severities: Mapping[str, Any] = {each.name: "page" for each in found if each.alerting}
     finders = (
@@ -56,7 +62,7 @@ def alerting(ledger: Ledger, *scorers: WatchedScorer, expected: tuple[str, ...] 
             alerts=AlertSettings(),
             **words,
         ),
-        CandidateFindings(ledger.evaluations, severities),
+        CandidateFindings(ledger.evaluations, candidates, severities),
     )
     return Alerting(ledger.alerts, finders, structlog.get_logger())
 
@@ -327,6 +333,15 @@ def test_a_regressed_candidate_fires_at_once_and_a_better_one_resolves_it(ledger
     assert (alert.details["difference_lower"], alert.details["difference_upper"]) == (-0.6, -0.2)
     finish(ledger, "second", "inconclusive", BEGAN_MS + 1000)
     alerting(ledger).look(token, BEGAN_MS + 1000)
+    assert states(ledger, "candidate_regression") == [("version=v2", "resolved")]
+
+
+def test_a_candidates_alert_ends_when_it_is_compared_no_more(ledger: Ledger, token: LeaseToken) -> None:
+    """It was given up and taken out of the configuration."""
+    finish(ledger, "first", "regressed", BEGAN_MS)
+    alerting(ledger).look(token, BEGAN_MS)
+    assert states(ledger, "candidate_regression") == [("version=v2", "firing")]
+    alerting(ledger, candidates=("v3",)).look(token, BEGAN_MS + MINUTE_MS)
     assert states(ledger, "candidate_regression") == [("version=v2", "resolved")]
 
 
