@@ -34,9 +34,9 @@ def test_what_retention_deletes_under_a_running_daemon_is_counted_as_lost_with_h
             stage.topic.first[0] = 10
         if at_judge.is_set():
             polls.append(1)
-        if len(polls) == 10:
+        if len(polls) >= 10 and not go_on.is_set() and stage.ledgers[0].positions.read(*HERE) == 2:
+            # As far as the watermark can go while the third is at the judge.
             assert stage.loop._marks._owned[HERE].is_astray
-            assert stage.ledgers[0].positions.read(*HERE) == 2
             go_on.set()
         return stage.all_committed()
 
