@@ -83,7 +83,9 @@ class SpendSettings(BaseModel):
         description="The most a UTC day, `$20` or `5000 calls`; what exceeds it waits, parked. No limit if left out.",
     )
     evaluation_share: Rate = Field(
-        0.25, description="The part of it that evaluations have for themselves; the rest is for production."
+        0.25,
+        description="The part of it that evaluations have for themselves, where versions are compared; the rest is for "
+        "production.",
     )
     prices: dict[str, PriceSettings] = Field(
         default_factory=dict,
