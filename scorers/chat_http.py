@@ -2,6 +2,7 @@
 
 import email.utils
 import json
+import math
 import time
 from typing import Any
 
@@ -15,6 +16,7 @@ _REFUSED = frozenset({401, 402, 403, 404, 407})
 _OVERLOADED = frozenset({429, 529})
 _UNREACHABLE = frozenset({408, 425})
 _SERVER_ERROR = 500
+_LONGEST_RETRY_AFTER_S = 3600.0
 _OK = 200
 _WORDS = 300
 _MASK = "***"
@@ -94,16 +96,19 @@ def http_client(settings: JudgeSettings) -> httpx.Client:
 
 
 def retry_after_s(answer: httpx.Response) -> float | None:
-    """The seconds that a Retry-After header asks for, given as seconds or as a date; None without a readable one."""
+    """The seconds that a Retry-After header asks for, given as seconds or as a date; None without a readable one.
+
+    At most an hour: whoever asks for longer is asked again then.
+    """
     given = answer.headers.get("retry-after", "").strip()
     try:
-        return max(0.0, float(given))
+        asked_s = float(given)
     except ValueError:
-        pass
-    try:
-        return max(0.0, email.utils.parsedate_to_datetime(given).timestamp() - time.time())
-    except ValueError:
-        return None
+        try:
+            asked_s = email.utils.parsedate_to_datetime(given).timestamp() - time.time()
+        except (ValueError, OverflowError):
+            return None
+    return None if math.isnan(asked_s) else min(max(0.0, asked_s), _LONGEST_RETRY_AFTER_S)
 
 
 def _completion(answer: httpx.Response, body: bytes, url: str, secrets: list[str]) -> dict[str, Any]:

@@ -31,6 +31,7 @@ from scorers.settings import JudgeSettings
 _SEND = "send_chat_request"
 _BAD_REQUEST = 400
 _WORDS = 300
+_NO_COUNT = 10**9
 
 Send = Callable[[str, dict[str, str], dict[str, Any], int], dict[str, Any]]
 
@@ -187,4 +188,5 @@ def _send(endpoint: str, headers: dict[str, str], payload: dict[str, Any], num_r
 
 
 def _add(total: int | None, more: object) -> int | None:
-    return (total or 0) + more if isinstance(more, int) else total
+    # An endpoint can say anything: no answer has a billion tokens.
+    return (total or 0) + more if isinstance(more, int) and 0 <= more < _NO_COUNT else total

@@ -95,15 +95,15 @@ class Duties:
     def _add_own(self, schedule: Schedule) -> None:
         """What every replica does for itself."""
         lease_every = Every(interval=self.config.ledger.lease_ttl / RENEWALS_A_LIFE)
-        schedule.add("lease", lease_every, self.leadership.seek)
-        schedule.add("presence", Every(interval=_SIGN_EVERY), self.presence.beat)
-        schedule.add("probe", Every(interval=_PROBE_EVERY), self._probe)
-        schedule.add("lag", Every(interval=_LAG_EVERY), self._note_lag)
+        schedule.add("lease", lease_every, self.leadership.seek, pool="own")
+        schedule.add("presence", Every(interval=_SIGN_EVERY), self.presence.beat, pool="own")
+        schedule.add("probe", Every(interval=_PROBE_EVERY), self._probe, pool="own")
+        schedule.add("lag", Every(interval=_LAG_EVERY), self._note_lag, pool="own")
 
     def _add_upkeep(self, schedule: Schedule) -> None:
         every = Every(interval=self.config.pipeline.upkeep_every)
         outbox = self._outbox()
-        schedule.add("alerts", every, self._duty("alerts", self._close_and_look(outbox)))
+        schedule.add("alerts", every, self._duty("alerts", self._close_and_look(outbox)), pool="alerts")
         for job, send in sending_of(outbox).items():
             schedule.add(job, every, self._duty(job, send))
         schedule.add("parked", every, self._duty("parked", self._work_off))

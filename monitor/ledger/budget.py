@@ -121,7 +121,7 @@ class Budget:
             return 0
         with self.database.write() as connection:
             connection.execute(select(mutexes.c.name).where(mutexes.c.name == CALLS_MUTEX).with_for_update())
-            granted = max(0, min(calls, per_hour - _calls_since(connection, now_minute - HOUR_MINUTES)))
+            granted = max(0, min(calls, per_hour - _calls_of_hour(connection, now_minute)))
             if granted:
                 add_counts(connection, budget_calls, [{"minute": now_minute, "calls": granted}], column="calls")
         return granted
@@ -133,7 +133,7 @@ class Budget:
             LedgerUnavailable: the database does not answer.
         """
         with self.database.read() as connection:
-            return _calls_since(connection, now_minute - HOUR_MINUTES)
+            return _calls_of_hour(connection, now_minute)
 
     def forget(self, before_minute: int) -> None:
         """Delete factors, demand and calls of the minutes before: only of those that no redelivery can reach.
@@ -154,6 +154,7 @@ def _factor(connection: Connection, scorer: str, minute: int) -> float | None:
     return found
 
 
-def _calls_since(connection: Connection, minute: int) -> int:
-    found = connection.execute(select(func.sum(budget_calls.c.calls)).where(budget_calls.c.minute >= minute))
-    return int(found.scalar_one() or 0)
+def _calls_of_hour(connection: Connection, now_minute: int) -> int:
+    # A replica's clock may be ahead a little; what was granted by one that was far ahead is not of this hour.
+    of_hour = budget_calls.c.minute.between(now_minute - HOUR_MINUTES, now_minute + HOUR_MINUTES)
+    return int(connection.execute(select(func.sum(budget_calls.c.calls)).where(of_hour)).scalar_one() or 0)

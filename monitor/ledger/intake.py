@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, func, literal_column, select, update
+from sqlalchemy import Connection, RowMapping, delete, func, literal_column, select, update
 
 from monitor.ledger.database import Database, insert, insert_once, values_of
 from monitor.ledger.rows import Claim, DecisionRow, EventPosition, ParkedRow, TraceRow, VerdictRow
@@ -44,6 +44,18 @@ class Intake:
             for index in order:
                 claims[index] = _claim(connection, *arrivals[index])
         return [claims[index] for index in range(len(arrivals))]
+
+    def give_back(self, trace: TraceRow) -> None:
+        """Undo a claim by this very event of which nothing came: whoever brings the trace next owns it.
+
+        Raises:
+            LedgerUnavailable: the database does not answer.
+        """
+        with self.database.write() as connection:
+            if _own(connection, trace) not in {None, trace.position} or _scored(connection, trace.trace_id):
+                return
+            connection.execute(delete(decisions).where(decisions.c.trace_id == trace.trace_id))
+            connection.execute(delete(traces).where(traces.c.trace_id == trace.trace_id))
 
     def promote(self, trace: TraceRow, subject: str, reason: str) -> None:
         """Note that something has brought a trace into a dataset that sampling had left it out of.

@@ -17,6 +17,7 @@ from monitor.ledger.ledger import Ledger
 from monitor.ledger.rows import DecisionRow, TraceRow
 from monitor.pipeline.judging import Judging
 from monitor.pipeline.patience import Patience
+from monitor.pipeline.refusals import StorePatience
 from monitor.pipeline.sampler import segments_of
 from monitor.spend.spending import SpendExhausted
 from monitor.traces.errors import TraceRejected
@@ -62,6 +63,19 @@ class Effects:
         with bound_contextvars(trace_id=event.trace_id):
             return self._apply(event, decisions)
 
+    def stored(self, trace_id: str) -> Trace | None:
+        """The trace as MLflow has it, None where it does not.
+
+        Raises:
+            TraceRejected: MLflow cannot read it.
+            ServiceUnavailable: the daemon stops first.
+        """
+        return self._store.call(lambda: self.traces.get(trace_id))
+
+    @property
+    def _store(self) -> StorePatience:
+        return StorePatience(patience=self.patience, traces=self.traces)
+
     def _apply(self, event: TraceEvent, decisions: Sequence[DecisionRow]) -> Outcomes:
         trace = self.redaction.trace(event.payload.trace())
         row = self._row(event, trace)
@@ -69,7 +83,12 @@ class Effects:
         if claim.outcome == "duplicate":
             return dict.fromkeys(self.policy.scorers, ("duplicates", "trace_id"))
         shown = tagged(trace, drawn=any(each.subject == LABELS and each.kept for each in claim.decisions))
-        self.patience.call("mlflow", lambda: self.traces.put(shown))
+        try:
+            self._store.call(lambda: self.traces.put(shown))
+        except TraceRejected:
+            # It becomes a dead letter: taken in again after a fix it must not be its own duplicate.
+            self.patience.call("ledger", lambda: self.ledger.intake.give_back(row))
+            raise
         due = [each for each in claim.decisions if each.state == "due" and self._owes(each.subject, claim.scored)]
         parked = dict.fromkeys(self._park_what_exceeds_the_budget(row.trace_id, due), "budget")
         for decision in due:
@@ -96,7 +115,7 @@ class Effects:
             return
         assessments = [Feedback.from_dictionary(dict(verdict.feedback)) for verdict in verdicts if verdict.feedback]
         try:
-            self.patience.call("mlflow", lambda: self.traces.publish(trace_id, assessments))
+            self._store.call(lambda: self.traces.publish(trace_id, assessments))
         except TraceRejected as rejected:
             # Deleted there since, say. The verdicts stand in the ledger; trying again would help nobody.
             self.log.warning("assessments not published", trace_id=trace_id, cause=str(rejected))

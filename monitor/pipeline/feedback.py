@@ -16,6 +16,7 @@ from monitor.ledger.ledger import Ledger
 from monitor.ledger.rows import TraceRow
 from monitor.pipeline.effects import Outcomes
 from monitor.pipeline.patience import Patience
+from monitor.pipeline.refusals import StorePatience
 from monitor.traces.errors import TraceRejected
 from monitor.traces.redaction import Redaction
 from monitor.traces.store import TraceStore
@@ -79,15 +80,18 @@ class FeedbackEffects:
             ServiceUnavailable: the daemon stops before the service answered.
         """
         waiting = self.patience.call("ledger", lambda: self.ledger.labels.waiting_of(trace_id))
-        trace = self.patience.call("mlflow", lambda: self.traces.get(trace_id)) if waiting else None
-        if trace is None:
+        if not waiting:
             return False
+        store = StorePatience(patience=self.patience, traces=self.traces)
         try:
-            self.patience.call("mlflow", lambda: self.traces.publish(trace_id, assessments_of(waiting)))
+            trace = store.call(lambda: self.traces.get(trace_id))
+            if trace is None:
+                return False
+            store.call(lambda: self.traces.publish(trace_id, assessments_of(waiting)))
+            self._promote(trace, waiting)
         except TraceRejected as rejected:
             # The labels stand in the ledger; trying again would help nobody.
             self.log.warning("feedback not published", trace_id=trace_id, cause=str(rejected))
-        self._promote(trace, waiting)
         self.patience.call("ledger", lambda: self.ledger.labels.mark_published(waiting))
         return True
 

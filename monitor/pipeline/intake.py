@@ -117,7 +117,11 @@ class IntakeLoop:
                 while not stop.is_set():
                     self._turn()
             except TooManyInvalid:
-                self._drain()
+                try:
+                    self._drain()
+                except AWAY as error:
+                    # The reason to stop is the news; what is not committed comes again.
+                    self._parts.log.warning("not committed; it comes again", cause=str(error))
                 raise
             self._drain()
         except AWAY as error:

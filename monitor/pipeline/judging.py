@@ -64,14 +64,18 @@ class Judging:
             self.log.warning("no verdict: the scorer failed", version=outcome.version)
         self.log.debug("verdict", label=label, probability=decision.probability, duration_s=outcome.duration_s)
 
-    def record_missing(self, row: TraceRow, decision: DecisionRow) -> None:
-        """Record an error verdict where the trace to judge is no longer in MLflow: it can never be judged.
+    def record_missing(
+        self,
+        row: TraceRow,
+        decision: DecisionRow,
+        words: str = "the trace was deleted from MLflow before it was judged",
+    ) -> None:
+        """Record an error verdict where the trace to judge cannot be had from MLflow any more, for the reason given.
 
         Raises:
             LedgerUnavailable: the daemon stops before the ledger answered.
         """
         scorer = self.suite[decision.subject]
-        words = "the trace was deleted from MLflow before it was judged"
         judgement = _Judgement(
             scorer=scorer.name,
             version=scorer.version,

@@ -8,6 +8,7 @@ from monitor.ledger.rows import ParkedRow
 from monitor.pipeline.effects import Effects
 from monitor.pipeline.workers import Workers
 from monitor.spend.spending import SpendExhausted
+from monitor.traces.errors import TraceRejected
 
 _BATCH = 200
 _MINUTE_MS = 60_000
@@ -42,13 +43,21 @@ def _granted(effects: Effects, rows: Iterable[ParkedRow], is_ours: Callable[[], 
     per_hour = effects.policy.judge_calls_per_hour
     for row in rows:
         minute = effects.clock.now_ms() // _MINUTE_MS
-        if not is_ours() or (per_hour is not None and not effects.ledger.budget.reserve_calls(1, minute, per_hour)):
+        if not is_ours() or (per_hour is not None and not _reserved(effects, minute, per_hour)):
             return
         yield row
 
 
+def _reserved(effects: Effects, minute: int, per_hour: int) -> int:
+    return effects.patience.call("ledger", lambda: effects.ledger.budget.reserve_calls(1, minute, per_hour))
+
+
 def _judge_parked(effects: Effects, row: ParkedRow) -> bool:
-    trace = effects.patience.call("mlflow", lambda: effects.traces.get(row.trace_id))
+    try:
+        trace = effects.stored(row.trace_id)
+    except TraceRejected as rejected:
+        effects.judging.record_missing(row.trace, row.decision, f"MLflow cannot read the trace: {rejected}")
+        return True
     if trace is None:
         effects.judging.record_missing(row.trace, row.decision)
     else:
@@ -61,7 +70,10 @@ def _judge_parked(effects: Effects, row: ParkedRow) -> bool:
 
 
 class _Parallel:
-    """Judges rows in several threads, takes no more rows than there are threads for, and raises what one raised."""
+    """Judges rows in several threads, takes no more rows than there are threads for.
+
+    What one raised is raised when all that is under way has ended: begun anew it would be judged, and paid, twice.
+    """
 
     def __init__(self, workers: int, judge: Callable[[ParkedRow], bool]) -> None:
         self._workers = workers
@@ -69,6 +81,7 @@ class _Parallel:
         self._finished: queue.SimpleQueue[bool | BaseException] = queue.SimpleQueue()
         self._under_way = 0
         self._judged = 0
+        self._error: BaseException | None = None
 
     def run(self, rows: Iterable[ParkedRow]) -> int:
         """Judge until the rows end, or one is refused; returns how many were judged."""
@@ -83,6 +96,8 @@ class _Parallel:
                 self._take_one()
         finally:
             pool.stop()
+        if self._error is not None:
+            raise self._error
         return self._judged
 
     def _work(self, row: ParkedRow) -> None:
@@ -95,7 +110,8 @@ class _Parallel:
         result = self._finished.get()
         self._under_way -= 1
         if isinstance(result, BaseException):
-            raise result
+            self._error = self._error or result
+            return False
         self._judged += result
         return result
 

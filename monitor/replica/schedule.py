@@ -1,9 +1,9 @@
 """When things happen by the clock: the one place that knows apscheduler."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Self
+from typing import Literal, Self
 
 from apscheduler.events import EVENT_JOB_ERROR, EVENT_JOB_MAX_INSTANCES, EVENT_JOB_MISSED, JobExecutionEvent
 from apscheduler.executors.pool import ThreadPoolExecutor
@@ -54,6 +54,13 @@ def deadline_s(when: Every | Cron, last_success_s: float) -> float | None:
     return None if time is None else time.timestamp()
 
 
+Pool = Literal["default", "own", "alerts"]
+
+# What waits for a service that is away holds its thread: a replica's signs of life, and the look for alerts, which that
+# is the time for, have threads that no such job can take.
+_THREADS: Mapping[Pool, int] = {"default": 8, "own": 4, "alerts": 1}
+
+
 class Schedule:
     """Runs jobs in threads of their own, one run of a job at a time, as a context manager.
 
@@ -64,14 +71,14 @@ class Schedule:
         self._log = log
         self._scheduler = BackgroundScheduler(
             timezone="UTC",
-            executors={"default": ThreadPoolExecutor(8)},
+            executors={pool: ThreadPoolExecutor(threads) for pool, threads in _THREADS.items()},
             job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": 60},
         )
         self._scheduler.add_listener(self._report, EVENT_JOB_ERROR | EVENT_JOB_MAX_INSTANCES | EVENT_JOB_MISSED)
 
-    def add(self, name: str, when: Every | Cron, job: Callable[[], object]) -> None:
-        """Run `job` from now on, at the times that `when` says."""
-        self._scheduler.add_job(job, _trigger(when), id=name, name=name)
+    def add(self, name: str, when: Every | Cron, job: Callable[[], object], *, pool: Pool = "default") -> None:
+        """Run `job` from now on, at the times that `when` says, by a thread of the pool."""
+        self._scheduler.add_job(job, _trigger(when), id=name, name=name, executor=pool)
 
     def _report(self, event: JobExecutionEvent) -> None:
         if event.code == EVENT_JOB_ERROR:

@@ -58,6 +58,10 @@ class MemoryTraceStore:
     def probe(self) -> None:
         """Return: memory is always there."""
 
+    def takes_writes(self) -> bool:
+        """Memory always does."""
+        return True
+
     def ids(self) -> list[str]:
         """The ids of all traces, in the order in which they came."""
         with self._lock:

@@ -9,16 +9,18 @@ import threading
 from collections import OrderedDict
 from collections.abc import Collection, Mapping, Sequence
 
-from mlflow.entities import Assessment, Trace, TraceInfo
+from mlflow.entities import Assessment, ExperimentTag, Trace, TraceInfo
 from mlflow.exceptions import MlflowException
 from mlflow.tracing.client import TracingClient
 
-from monitor.traces.errors import TraceRejected, TraceStoreUnavailable
+from monitor.traces.errors import TraceRejected, TraceStoreFailing, TraceStoreUnavailable
+from monitor.traces.numbers import assessed_storably, with_storable_numbers
 from monitor.traces.upsert import at_home, bare, not_overridden
 from monitor.tracking.connection import connect, is_sqlite, mapped, ping
 
 _RECENT = 4096
 _WRITERS = 4
+_WRITES_TAG = "tracewatch.takes_writes"
 
 
 class MlflowTraceStore:
@@ -56,7 +58,14 @@ class MlflowTraceStore:
             TraceStoreUnavailable: MLflow is away.
             TraceRejected: MLflow will never take it.
         """
-        self._put([trace], {trace.info.trace_id: assessments})
+        given = {trace.info.trace_id: assessments}
+        try:
+            self._put([trace], given)
+        except TraceRejected:
+            storable, stored = with_storable_numbers(trace), assessed_storably(assessments)
+            if storable is trace and stored is assessments:
+                raise
+            self._put([storable], {trace.info.trace_id: stored})
 
     def put_many(self, traces: Sequence[Trace]) -> None:
         """Store several traces with one write of all their spans.
@@ -79,7 +88,7 @@ class MlflowTraceStore:
             return
         client, _ = self._connected()
         info, wanted = self._recently_put(trace_id), list(assessments)
-        with mapped(TraceStoreUnavailable, TraceRejected):
+        with mapped(TraceStoreUnavailable, TraceRejected, failing=TraceStoreFailing):
             if info is None:
                 info = client.store.get_trace_info(trace_id)
                 wanted = not_overridden(wanted, {each.assessment_id or "": each for each in info.assessments})
@@ -95,7 +104,7 @@ class MlflowTraceStore:
             TraceStoreUnavailable: MLflow is away.
         """
         client, _ = self._connected()
-        with mapped(TraceStoreUnavailable, TraceRejected):
+        with mapped(TraceStoreUnavailable, TraceRejected, failing=TraceStoreFailing):
             try:
                 found: Trace = client.get_trace(trace_id)
             except MlflowException as error:
@@ -113,7 +122,7 @@ class MlflowTraceStore:
         if not trace_ids:
             return {}
         client, _ = self._connected()
-        with mapped(TraceStoreUnavailable, TraceRejected):
+        with mapped(TraceStoreUnavailable, TraceRejected, failing=TraceStoreFailing):
             return {info.trace_id: info for info in client.store.batch_get_trace_infos(list(trace_ids))}
 
     def probe(self) -> None:
@@ -127,9 +136,19 @@ class MlflowTraceStore:
             ping(self._tracking_uri)
             client.store.get_experiment(experiment_id)
 
+    def takes_writes(self) -> bool:
+        """Whether MLflow takes a small write now: a tag of the experiment."""
+        try:
+            client, experiment_id = self._connected()
+            with mapped(TraceStoreUnavailable, TraceStoreUnavailable):
+                client.store.set_experiment_tag(experiment_id, ExperimentTag(_WRITES_TAG, "yes"))
+        except TraceStoreUnavailable:
+            return False
+        return True
+
     def _put(self, traces: Sequence[Trace], assessments: dict[str, Sequence[Assessment]]) -> None:
         client, experiment_id = self._connected()
-        with mapped(TraceStoreUnavailable, TraceRejected):
+        with mapped(TraceStoreUnavailable, TraceRejected, failing=TraceStoreFailing):
             stored = {
                 info.trace_id: info for info in client.store.batch_get_trace_infos([t.info.trace_id for t in traces])
             }

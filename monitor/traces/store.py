@@ -50,3 +50,7 @@ class TraceStore(Protocol):
     def probe(self) -> None:
         """Return if the store answers."""
         ...
+
+    def takes_writes(self) -> bool:
+        """Whether the store takes a small write now; raises nothing."""
+        ...

@@ -22,6 +22,11 @@ from monitor.errors import MonitorError, ServiceUnavailable
 
 CONNECT_TIMEOUT_S = 5
 
+# Of numbers that are too large for MLflow's messages Python says OverflowError.
+_RAISED = (
+    MlflowException, SQLAlchemyError, NotImplementedError, OSError, ValueError, TypeError, KeyError, ArithmeticError,
+)  # fmt: skip
+
 CLIENT_LIMITS = {
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "15",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
@@ -56,6 +61,7 @@ WAITING_HELPS = frozenset(
 
 _SERVER_IS_AWAY = ("API request to", "failed with")
 _SERVER_REFUSES = ("failed with error code 4", "too many 500 error responses")
+_SERVER_FAILS = "too many 500 error responses"
 
 
 def connect(tracking_uri: str) -> TracingClient:
@@ -93,17 +99,26 @@ def ping(tracking_uri: str) -> None:
 
 
 @contextmanager
-def mapped(unavailable: type[ServiceUnavailable], rejected: type[MonitorError]) -> Iterator[None]:
+def mapped(
+    unavailable: type[ServiceUnavailable],
+    rejected: type[MonitorError],
+    *,
+    failing: type[ServiceUnavailable] | None = None,
+) -> Iterator[None]:
     """Turn what MLflow raises into the caller's errors, with one line that names the cause.
 
     Raises:
         unavailable: the store is away, or refuses us: waiting may help.
         rejected: the store is well and will never take what was sent.
+        failing: its server answers 500, to this or to everything; None where the caller takes that for a rejection.
     """
     try:
         yield
-    except (MlflowException, SQLAlchemyError, NotImplementedError, OSError, ValueError, TypeError, KeyError) as error:
-        raise (unavailable if waiting_helps(error) else rejected)(one_line(error)) from error
+    except _RAISED as error:
+        kind: type[Exception] = unavailable if waiting_helps(error) else rejected
+        if failing is not None and isinstance(error, MlflowException) and _SERVER_FAILS in str(error):
+            kind = failing
+        raise kind(one_line(error)) from error
 
 
 def waiting_helps(error: Exception) -> bool:

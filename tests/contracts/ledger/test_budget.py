@@ -39,6 +39,13 @@ def test_a_clock_that_lags_grants_no_more(ledger: Ledger, other: Ledger) -> None
     assert other.budget.reserve_calls(1, 100, per_hour=5) == 0
 
 
+def test_a_clock_that_was_far_ahead_once_takes_no_calls_from_the_hour_of_now(ledger: Ledger) -> None:
+    """It was set right: what it was granted is of a day that has not come."""
+    assert ledger.budget.reserve_calls(5, 100 + 24 * 60, per_hour=5) == 5
+    assert ledger.budget.reserve_calls(5, 100, per_hour=5) == 5
+    assert ledger.budget.calls_in_last_hour(100) == 5
+
+
 def test_old_minutes_can_be_forgotten(ledger: Ledger) -> None:
     """What no redelivery reaches any more is deleted, and nothing else."""
     for minute in (1, 2):

@@ -6,7 +6,7 @@ import time
 
 import mlflow
 import pytest
-from mlflow.entities import AssessmentSource, Feedback
+from mlflow.entities import AssessmentSource, Expectation, Feedback
 from mlflow.tracing.client import TracingClient
 from sample_traces import sample_feedback, sample_trace
 
@@ -109,6 +109,21 @@ def test_a_trace_that_mlflow_cannot_store_is_rejected_and_not_waited_for(store):
     with pytest.raises(TraceRejected):
         store.put(poison)
     store.put(sample_trace())
+
+
+@pytest.mark.parametrize("where", ["mlflow_uri", "mlflow_server"])
+def test_numbers_of_any_length_are_stored(where, request):
+    """An id of 64 bits without a sign is more than MLflow's messages hold: its digits are kept."""
+    store = MlflowTraceStore(request.getfixturevalue(where), "numbers")
+    most, more = 2**63 - 1, 2**64 - 1
+    trace = sample_trace("numbers", inputs={"id": more, "ids": [most, more]}, outputs={"answer": 10**400})
+    expected = Expectation(name="id", value=10**400, source=AssessmentSource(source_type="HUMAN", source_id="a"))
+    expected.assessment_id, expected.trace_id = "a-1", trace.info.trace_id
+    store.put(trace, [expected])
+    stored = store.get(trace.info.trace_id)
+    (root,) = [span for span in stored.data.spans if span.parent_id is None]
+    assert [str(each) for each in (root.inputs["id"], *root.inputs["ids"])] == [str(more), str(most), str(more)]
+    assert str(root.outputs["answer"]) == str(10**400)
 
 
 def test_a_deleted_experiment_is_named(mlflow_uri):

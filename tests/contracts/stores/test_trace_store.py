@@ -21,6 +21,11 @@ def store(request):
     return MlflowTraceStore(request.getfixturevalue("mlflow_uri"), "shop")
 
 
+def test_a_store_that_is_well_takes_writes(store):
+    """As often as it is asked."""
+    assert [store.takes_writes() for _ in range(2)] == [True, True]
+
+
 def _seen(trace):
     """What a reader sees of a trace, without times of writing and the store's own tags."""
     own = {"mlflow.artifactLocation", "mlflow.trace.spansLocation"}

@@ -40,6 +40,29 @@ def test_a_job_runs_again_and_again() -> None:
             calls.get(timeout=PATIENCE_S)
 
 
+def test_signs_of_life_do_not_wait_for_jobs_that_wait() -> None:
+    """While a service is away every thread of the ordinary jobs may be held."""
+    go_on, waiting, calls = threading.Event(), Queue[None](), Queue[None]()
+
+    def wait() -> None:
+        waiting.put(None)
+        go_on.wait(PATIENCE_S)
+
+    schedule = Schedule(Log())
+    for number in range(8):
+        schedule.add(f"waits {number}", SOON, wait)
+    schedule.add("lease", SOON, lambda: calls.put(None), pool="own")
+    schedule.add("alerts", SOON, lambda: calls.put(None), pool="alerts")
+    with schedule:
+        for _ in range(8):
+            waiting.get(timeout=PATIENCE_S)
+        while not calls.empty():
+            calls.get()
+        for _ in range(6):
+            calls.get(timeout=PATIENCE_S)
+        go_on.set()
+
+
 def test_a_job_that_raises_is_logged_and_runs_again() -> None:
     """One failure neither ends the job nor the schedule."""
     log, calls = Log(), Queue[int]()

@@ -246,4 +246,7 @@ def test_retry_after_is_seconds_or_a_date() -> None:
     assert asked(later) == pytest.approx(30, abs=2)
     assert asked("Mon, 01 Jan 2001 00:00:00 GMT") == 0
     assert asked("soon") is None
+    for too_long in ("1e11", "inf", "31536000", "Fri, 31 Dec 9999 23:59:59 GMT"):
+        assert asked(too_long) == 3600, "nobody is left alone for ever by a word"
+    assert (asked("nan"), asked("-inf")) == (None, 0)
     assert retry_after_s(httpx.Response(429)) is None
