@@ -1,11 +1,17 @@
 """What an evaluation can fail with."""
 
-from collections.abc import Mapping
+from __future__ import annotations
+
 from types import MappingProxyType
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from monitor.errors import MonitorError
-from monitor.evaluation.evaluator import ModelUsage
+
+if TYPE_CHECKING:
+    # The command line imports these errors for `--help` as well.
+    from collections.abc import Mapping
+
+    from monitor.evaluation.evaluator import ModelUsage
 
 
 class EvaluationError(MonitorError):

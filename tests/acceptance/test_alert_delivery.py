@@ -1,6 +1,7 @@
 """A regression becomes one page at a real webhook and a real Alertmanager, and ends there, across a restart."""
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -49,10 +50,12 @@ def configuration(folder: Path, mlflow_uri: str, webhook: str, alertmanager: str
     }
 
 
-def publish(folder: Path, name: str, events: int, outputs: str) -> None:
+def publish(folder: Path, name: str, events: int, outputs: str, *, ago_s: int = 0) -> None:
+    at_ms = time.time_ns() // 1_000_000 - ago_s * 1000
     with (folder / "events.jsonl").open("a") as file:
         for number in range(events):
-            event = {"trace_id": f"{name}-{number}", "inputs": {"question": f"q{number % 5}"}, "outputs": outputs}
+            asked = {"trace_id": f"{name}-{number}", "timestamp_ms": at_ms, "inputs": {"question": f"q{number % 5}"}}
+            event = {**asked, "outputs": outputs}
             file.write(f"{json.dumps(event)}\n")
 
 
@@ -65,7 +68,8 @@ def test_one_regression_is_one_page_though_its_receiver_was_down_and_the_daemon_
     mlflow_uri: str, tmp_path: Path, alertmanager: str
 ) -> None:
     """The webhook is away when it fires; after a restart it gets the page, with the good answer, once; then its end."""
-    publish(tmp_path, "good", 5, "short")
+    # In a block before that of the bad ones, however soon these come.
+    publish(tmp_path, "good", 5, "short", ago_s=60)
     with WebhookReceiver() as webhook:
         config = Config.model_validate(configuration(tmp_path, mlflow_uri, webhook.address, alertmanager))
         webhook.go_away()

@@ -45,11 +45,13 @@ def test_each_event_that_matters_is_a_line_with_its_trace_and_scorer_and_without
     lines = [_event(number) for number in range(EVENTS)] + [f'{{"trace_id": "cut", "inputs": "{CUSTOMER}'.encode()]
     with daemon_process(config, tmp_path) as daemon:
         daemon.ready()
+        ledger = open_ledger(ledger_url)
+        # What came before the first look for alerts is nobody's news.
+        eventually(lambda: "alerts" in {each.job for each in ledger.jobs.all()}, "somebody looks for alerts")
         judge_endpoint.fail("truncated", times=2)
         publish_lines(SourceSettings.model_validate(source), lines)
-        ledger = open_ledger(ledger_url)
         eventually(lambda: ledger.positions.received() == len(lines), "all are past the watermark")
-        eventually(lambda: "alert firing" in daemon.log, "the failing scorer is an alert")
+        eventually(lambda: "alert firing" in daemon.log, "the dead letter is an alert")
         ledger.close()
         daemon.process.terminate()
         assert daemon.process.wait(60) == 0
