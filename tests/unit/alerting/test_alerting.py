@@ -1,6 +1,6 @@
 """From what the ledger holds to its alert table."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -116,6 +116,18 @@ def test_the_proof_says_what_a_person_needs(ledger: Ledger, token: LeaseToken) -
     assert states(ledger) == [("all", "firing"), ("app_version=v2", "firing")]
 
 
+def severities_at(ledger: Ledger, token: LeaseToken) -> Callable[[int], dict[str, str]]:
+    """Closes what is due at a minute, looks, and gives the severity of each segment's open regression."""
+    closer, looker = closing(ledger, max_age=9 * DAY), alerting(ledger)
+
+    def look(minute: int) -> dict[str, str]:
+        closer.close(token, BEGAN_MS + minute * MINUTE_MS)
+        looker.look(token, BEGAN_MS + minute * MINUTE_MS)
+        return {row.segment: row.severity for row in ledger.alerts.open_alerts() if row.kind == "production_regression"}
+
+    return look
+
+
 def serve(ledger: Ledger, version: str, label: str, minutes: range) -> None:
     """A verdict a minute on a version."""
     for number in minutes:
@@ -146,13 +158,7 @@ def test_the_alert_of_a_release_that_was_rolled_back_ends_when_all_is_well(ledge
 
 def test_one_regression_is_one_page_and_a_later_one_of_a_segment_is_another(ledger: Ledger, token: LeaseToken) -> None:
     """The release that broke everything is told of with `all`; a customer who falls the day after is told of."""
-    closer, looker = closing(ledger, max_age=9 * DAY), alerting(ledger)
-
-    def look(minute: int) -> dict[str, str]:
-        closer.close(token, BEGAN_MS + minute * MINUTE_MS)
-        looker.look(token, BEGAN_MS + minute * MINUTE_MS)
-        return {row.segment: row.severity for row in ledger.alerts.open_alerts() if row.kind == "production_regression"}
-
+    look = severities_at(ledger, token)
     serve(ledger, "v2", "fail", range(120))
     assert look(123) == {"all": "page", "app_version=v2": "none"}
     [part] = [row for row in ledger.alerts.open_alerts() if row.segment == "app_version=v2"]
@@ -165,13 +171,7 @@ def test_one_regression_is_one_page_and_a_later_one_of_a_segment_is_another(ledg
 
 def test_a_segment_that_was_paged_before_all_fell_stays_a_page(ledger: Ledger, token: LeaseToken) -> None:
     """Its receivers would take the fall of its severity for its end."""
-    closer, looker = closing(ledger, max_age=9 * DAY), alerting(ledger)
-
-    def look(minute: int) -> dict[str, str]:
-        closer.close(token, BEGAN_MS + minute * MINUTE_MS)
-        looker.look(token, BEGAN_MS + minute * MINUTE_MS)
-        return {row.segment: row.severity for row in ledger.alerts.open_alerts() if row.kind == "production_regression"}
-
+    look = severities_at(ledger, token)
     for number in range(600):
         customer = "anna" if number % 15 == 0 else "bert"
         label = "fail" if customer == "anna" or number >= 450 else "pass"
