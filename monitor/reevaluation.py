@@ -66,9 +66,11 @@ class Reevaluation:
         # Rows that an early stop leaves out are given back when it is settled.
         judgements = len(request.rows) * len(request.versions) * request.repeats
         reserved = self.spending.reserve_evaluation(self.judges, judgements)
-        usage: Mapping[str, ModelUsage] = {}
+        # None where nobody knows: then all that was set aside stays spent.
+        usage: Mapping[str, ModelUsage] | None = {}
         try:
             self._begin(request, token)
+            usage = None
             result = self.evaluator.evaluate(request, progress)
             usage = result.usage
             self.ledger.evaluations.finish(
@@ -79,13 +81,13 @@ class Reevaluation:
                 token=token,
             )
         except Exception as error:
+            usage = error.usage if isinstance(error, EvaluationError) else usage
             # Without the lease as well: the row is this run's own, and nobody else would end it.
             self.ledger.evaluations.fail(request.id, str(error), finished_at_ms=self.clock.now_ms())
-            usage = error.usage if isinstance(error, EvaluationError) else usage
             raise
         finally:
-            # What was not used is given back, however it ended.
-            self.spending.settle_evaluation(reserved, {model: _usage(used) for model, used in usage.items()})
+            if usage is not None:
+                self.spending.settle_evaluation(reserved, {model: _usage(used) for model, used in usage.items()})
         return result
 
     def _begin(self, request: EvaluationRequest, token: LeaseToken | None) -> None:

@@ -273,11 +273,11 @@ class _Evaluation:
         raise EvaluatorFailed(f"the evaluator's process ended: {self._child.last_words()[-1500:]}")
 
     def _shown(self, message: Mapping[str, Any]) -> bool:
-        """Whether the message was about progress, which is passed on."""
+        """Whether the message was about progress, which is passed on, or about what was spent, which is noted."""
         if "spent" in message:
             self._spent = _usage(message["spent"])
         if "scored" not in message:
-            return False
+            return "spent" in message
         version, done, total = message["scored"], message["done"], message["total"]
         self._progress(EvaluationProgress(stage="scored", version=version, done=done, total=total))
         return True

@@ -20,13 +20,16 @@ from monitor.ledger.labels import Labels
 from monitor.ledger.rows import AlertRow, Label, LeaseToken
 from monitor.spend.spending import SpendExhausted, Spending, Usage
 from monitor.stats.paired_counts import mid_p
+from monitor.traces.errors import TraceRejected, TraceStoreFailing
 from monitor.traces.store import TraceStore
 from scorers.errors import JudgeUnavailable
 from scorers.suite import ScorerSuite
 
 MOVED: Final = "judge_moved"
 _OUTAGE: Final = 5
-"""So many rows without an answer, and none with one, are the judge's doing and not theirs."""
+"""So many rows in a row without an answer are the judge's doing and not theirs."""
+
+_MAY_BE_THE_ROW: Final = frozenset({"unreachable", "garbled"})
 HELD_BACK: Final = "judge moved, not your app"
 
 
@@ -56,33 +59,47 @@ class Rejudging:
         versions = self._versions
         rows = [row for row in self.frozen.all() if versions.get(row.scorer) == row.scorer_version]
         judged = 0
-        unanswered: list[tuple[FrozenRow, JudgeUnavailable]] = []
+        unanswered: list[FrozenRow] = []
         # Those first that have waited longest: whatever ends a run early, no row is left out for ever.
         for row in sorted(rows, key=lambda row: row.latest_at_ms or 0):
-            trace = self.traces.get(row.trace_id)
-            if trace is None:
-                self.frozen.drop([row], token)
-                continue
             try:
-                latest = self._judge(row, trace)
+                latest = self._latest(row)
             except SpendExhausted as exhausted:
                 if not judged:
                     raise
                 self.log.info("the frozen set is judged another time", cause=str(exhausted))
                 break
             except JudgeUnavailable as outage:
-                unanswered.append((row, outage))
-                if not judged and len(unanswered) == _OUTAGE:
-                    break
-            else:
-                self.frozen.note_latest(row, latest, self.clock.now_ms(), token)
-                judged += 1
+                unanswered.append(row)
+                if len(unanswered) == _OUTAGE or outage.kind not in _MAY_BE_THE_ROW:
+                    raise ServiceUnavailable(f"the judge gives no answer: {outage}") from outage
+                continue
+            if latest is None:
+                self.frozen.drop([row], token)
+                continue
+            judged += 1
+            # The judge has answered since: what it did not answer is no outage.
+            for silent in unanswered:
+                self.frozen.note_latest(silent, "error", self.clock.now_ms(), token)
+            unanswered.clear()
+            self.frozen.note_latest(row, latest, self.clock.now_ms(), token)
         if unanswered and not judged:
-            cause = unanswered[0][1]
-            raise ServiceUnavailable(f"the judge gives no answer: {cause}") from cause
-        for row, _ in unanswered:
-            self.frozen.note_latest(row, "error", self.clock.now_ms(), token)
+            raise ServiceUnavailable("the judge gives no answer to any row")
         return judged
+
+    def _latest(self, row: FrozenRow) -> Label | None:
+        """What the judge says of a row now; None where its trace cannot be had any more."""
+        try:
+            trace = self.traces.get(row.trace_id)
+        except TraceRejected as rejected:
+            self.log.warning("a frozen row is dropped", trace_id=row.trace_id, cause=str(rejected))
+            return None
+        except TraceStoreFailing as failure:
+            if not self.traces.takes_writes():
+                raise
+            self.log.warning("a frozen row is not judged", trace_id=row.trace_id, cause=str(failure))
+            return "error"
+        return None if trace is None else self._judge(row, trace)
 
     @property
     def _versions(self) -> Mapping[str, str]:

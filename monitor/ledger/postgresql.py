@@ -20,6 +20,10 @@ ANSWER_TIMEOUT_S = 35
 # A frozen replica holds its locks no longer than this, the lease's row among them.
 IDLE_IN_TRANSACTION_TIMEOUT_S = 10
 
+# A client that freezes in the middle of a batch is not idle to the server, and no statement of it runs.
+TRANSACTION_TIMEOUT_S = 60
+_KNOWS_TRANSACTION_TIMEOUT = 170_000
+
 _LIMITS = {
     "lock_timeout": LOCK_TIMEOUT_S,
     "statement_timeout": STATEMENT_TIMEOUT_S,
@@ -88,6 +92,8 @@ def postgresql_engine(address: URL, pool_timeout_s: float, current: Callable[[],
         event.listen(engine, "do_connect", partial(_log_in, current))
     if bounded:
         event.listen(engine, "do_connect", _connect)
+    if "options" in arguments:
+        event.listen(engine, "connect", _bound_transactions)
     return engine
 
 
@@ -96,6 +102,8 @@ def lifted_limits(connection: Connection) -> Iterator[None]:
     """Lift the limit on statements for one transaction: an index over a large table is built in minutes."""
     bounded = connection.connection.dbapi_connection
     connection.execute(sqlalchemy.text("SET LOCAL statement_timeout = 0"))
+    if (connection.dialect.server_version_info or (0,)) >= (17,):
+        connection.execute(sqlalchemy.text("SET LOCAL transaction_timeout = 0"))
     if not isinstance(bounded, BoundedConnection):
         yield
         return
@@ -104,6 +112,13 @@ def lifted_limits(connection: Connection) -> Iterator[None]:
         yield
     finally:
         bounded.answer_within_s = ANSWER_TIMEOUT_S
+
+
+def _bound_transactions(connection: Any, _record: Any) -> None:
+    # Older servers refuse a connection that asks for it.
+    if connection.info.server_version >= _KNOWS_TRANSACTION_TIMEOUT:
+        connection.execute(f"SET transaction_timeout = '{TRANSACTION_TIMEOUT_S}s'")
+        connection.commit()
 
 
 def _log_in(current: Callable[[], str], _dialect: Any, _record: Any, _arguments: Any, named: dict[str, Any]) -> None:

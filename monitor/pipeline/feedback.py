@@ -83,15 +83,17 @@ class FeedbackEffects:
         if not waiting:
             return False
         store = StorePatience(patience=self.patience, traces=self.traces)
+        trace: Trace | None = None
         try:
             trace = store.call(lambda: self.traces.get(trace_id))
             if trace is None:
                 return False
             store.call(lambda: self.traces.publish(trace_id, assessments_of(waiting)))
-            self._promote(trace, waiting)
         except TraceRejected as rejected:
             # The labels stand in the ledger; trying again would help nobody.
             self.log.warning("feedback not published", trace_id=trace_id, cause=str(rejected))
+        if trace is not None:
+            self._promote(trace, waiting)
         self.patience.call("ledger", lambda: self.ledger.labels.mark_published(waiting))
         return True
 

@@ -33,7 +33,9 @@ def assessed_storably(assessments: Sequence[Assessment]) -> Sequence[Assessment]
 
 def _span(span: Span) -> Span:
     written = span.to_dict()
-    return Span.from_dict(_storable(written)) if _LONG_NUMBER.search(json.dumps(written, default=str)) else span
+    # Each attribute is JSON in a text; texts inside of it are the application's own, and stay.
+    attributes = {name: _storable_json(text) for name, text in written["attributes"].items()}
+    return span if attributes == written["attributes"] else Span.from_dict({**written, "attributes": attributes})
 
 
 def _assessment(assessment: Assessment) -> Assessment:
@@ -57,13 +59,12 @@ def _storable(value: Any) -> Any:
         return [_storable(each) for each in value]
     if isinstance(value, int) and not isinstance(value, bool) and not _LEAST <= value <= _MOST:
         return str(value)
-    # A span's attributes are JSON in a text.
-    if isinstance(value, str) and _LONG_NUMBER.search(value):
-        return _storable_text(value)
     return value
 
 
-def _storable_text(text: str) -> str:
+def _storable_json(text: Any) -> Any:
+    if not isinstance(text, str) or not _LONG_NUMBER.search(text):
+        return text
     try:
         value = json.loads(text)
     except ValueError:

@@ -76,7 +76,7 @@ def test_the_server_is_told_the_limits(postgres_ledger_url: str) -> None:
     ledger = open_ledger(postgres_ledger_url)
 
     def shown(*, long: bool) -> list[str]:
-        names = ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout")
+        names = ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout", "transaction_timeout")
         with ledger.database.write(statements_may_take_long=long) as connection:
             found = [str(connection.exec_driver_sql(f"SHOW {name}").scalar_one()) for name in names]
             driver = connection.connection.dbapi_connection
@@ -85,8 +85,8 @@ def test_the_server_is_told_the_limits(postgres_ledger_url: str) -> None:
             return found
 
     for _ in range(2):
-        assert shown(long=False) == ["30s", "15s", "10s"]
-        assert shown(long=True) == ["0", "15s", "10s"]
+        assert shown(long=False) == ["30s", "15s", "10s", "1min"]
+        assert shown(long=True) == ["0", "15s", "10s", "0"]
     ledger.close()
 
 
@@ -105,6 +105,33 @@ def test_a_statement_or_a_lock_that_takes_too_long_is_given_up(postgres_ledger_u
     in_a_transaction(waiting, lock)
     ledger.close()
     waiting.close()
+
+
+def test_a_client_that_freezes_in_the_middle_of_a_batch_holds_its_locks_no_longer_than_a_transaction_may_last(
+    postgres_ledger_url: str,
+) -> None:
+    """To the server it is neither idle nor at a statement: it waits for the rest of the batch."""
+    frozen = open_ledger(limited(postgres_ledger_url, transaction_timeout="500ms"))
+    other = open_ledger(limited(postgres_ledger_url, lock_timeout="10s"))
+    frozen.positions.open("traces", 0, 0)
+    update = "UPDATE tracewatch_positions SET next_offset = next_offset + 1"
+
+    def advance() -> None:
+        with frozen.database.write() as connection:
+            driver = connection.connection.dbapi_connection
+            assert isinstance(driver, BoundedConnection)
+            with driver.pipeline():
+                driver.execute(update)
+                driver.pgconn.send_flush_request()
+                driver.pgconn.flush()
+                # Frozen here, before the batch is ended.
+                other.positions.reset("traces", 0, 7)
+
+    with pytest.raises(LedgerUnavailable):
+        advance()
+    assert other.positions.read("traces", 0) == 7
+    frozen.close()
+    other.close()
 
 
 def test_a_holder_that_freezes_in_a_transaction_loses_the_lease(postgres_ledger_url: str) -> None:

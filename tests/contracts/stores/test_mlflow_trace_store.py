@@ -116,13 +116,16 @@ def test_numbers_of_any_length_are_stored(where, request):
     """An id of 64 bits without a sign is more than MLflow's messages hold: its digits are kept."""
     store = MlflowTraceStore(request.getfixturevalue(where), "numbers")
     most, more = 2**63 - 1, 2**64 - 1
-    trace = sample_trace("numbers", inputs={"id": more, "ids": [most, more]}, outputs={"answer": 10**400})
+    trace = sample_trace(
+        "numbers", inputs={"id": more, "ids": [most, more], "order": "1" * 20}, outputs={"answer": 10**400}
+    )
     expected = Expectation(name="id", value=10**400, source=AssessmentSource(source_type="HUMAN", source_id="a"))
     expected.assessment_id, expected.trace_id = "a-1", trace.info.trace_id
     store.put(trace, [expected])
     stored = store.get(trace.info.trace_id)
     (root,) = [span for span in stored.data.spans if span.parent_id is None]
     assert [str(each) for each in (root.inputs["id"], *root.inputs["ids"])] == [str(more), str(most), str(more)]
+    assert root.inputs["order"] == "1" * 20, "a text stays what it is"
     assert str(root.outputs["answer"]) == str(10**400)
 
 

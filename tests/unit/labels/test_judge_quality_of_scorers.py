@@ -164,6 +164,23 @@ def test_judging_again_is_bounded_by_the_spend_and_waits_for_a_judge_that_is_awa
     assert {row.latest for row in ledger.frozen.all()} == {None}
 
 
+def test_an_outage_in_the_middle_of_a_run_takes_no_answer_away(ledger: Ledger) -> None:
+    """What the judge said before stays, so that nobody believes that it has come back."""
+    ids = [judged(ledger, number, "pass") for number in range(8)]
+    traces, work = rejudging(ledger, dict.fromkeys(ids, "no"))
+    for number in range(8):
+        traces.put(sample_trace(str(number)))
+    assert work.run(None) == 8
+    traces, work = rejudging(ledger, dict.fromkeys(ids[1:], "away") | {ids[0]: "no"})
+    for number in range(8):
+        traces.put(sample_trace(str(number)))
+    for row in ledger.frozen.all():
+        ledger.frozen.note_latest(row, "fail", 1 if row.trace_id == ids[0] else 2)
+    with pytest.raises(ServiceUnavailable):
+        work.run(None)
+    assert {row.latest for row in ledger.frozen.all()} == {"fail"}
+
+
 def test_a_row_that_gets_no_answer_holds_up_no_other_and_the_oldest_answer_is_asked_for_first(ledger: Ledger) -> None:
     """It is an error for now; where the spend ends a run early, the next one goes on with those left out."""
     ids = [judged(ledger, number, "pass") for number in range(3)]
