@@ -122,7 +122,7 @@ class Reevaluation:
         )
 
     def _versions(self, candidate: str | None) -> Iterable[str]:
-        candidates = [name for name in self.settings.versions if name != self.settings.baseline]
+        candidates = self.settings.candidates
         if candidate is not None and candidate not in candidates:
             raise UnknownCandidate(f"--candidate {candidate}: the candidates are {', '.join(candidates) or 'none'}")
         return [self.settings.baseline, *(candidates if candidate is None else [candidate])]

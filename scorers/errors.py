@@ -36,6 +36,8 @@ class UnknownScorer(ScorerSettingsError):
 
 
 OutageKind = Literal["unreachable", "overloaded", "refused", "garbled", "circuit_open"]
+# What may be one trace's doing. That the endpoint has no room, or refuses the key, is nobody's.
+_MAY_BE_THE_TRACE: frozenset[OutageKind] = frozenset({"unreachable", "garbled"})
 
 
 class JudgeUnavailable(ScorerError):
@@ -71,6 +73,11 @@ class JudgeUnavailable(ScorerError):
         self.timed_out = timed_out
         self.calls = calls
         super().__init__(f"the judge at {endpoint} is unavailable: {cause}" if endpoint else cause)
+
+    @property
+    def may_be_the_trace(self) -> bool:
+        """Whether it can be one trace's doing that the endpoint gave no answer."""
+        return self.kind in _MAY_BE_THE_TRACE
 
 
 def nearest_names(name: str, known: Iterable[str], limit: int = 5) -> tuple[str, ...]:

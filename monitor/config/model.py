@@ -137,9 +137,7 @@ class Config(BaseModel):
     @property
     def candidates(self) -> tuple[str, ...]:
         """The versions that are compared with the baseline."""
-        evaluation = self.evaluation
-        versions = () if evaluation is None else evaluation.versions
-        return tuple(name for name in versions if evaluation is not None and name != evaluation.baseline)
+        return () if self.evaluation is None else self.evaluation.candidates
 
     @property
     def judging_models(self) -> dict[str, str]:

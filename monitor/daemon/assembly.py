@@ -187,16 +187,15 @@ def reevaluation_of(
     """Re-evaluation of the dataset, None where no versions or no dataset are configured."""
     if config.evaluation is None or config.dataset is None:
         return None
+    # A shadow stands beside its scorer in production alone, and decides nothing.
+    deciding = tuple(each for each in config.scorers if not each.shadow)
     return Reevaluation(
         ledger=ledger,
         evaluator=evaluator,
         settings=config.evaluation,
-        # A shadow stands beside its scorer in production alone, and decides nothing.
-        scorers=tuple(each for each in config.scorers if not each.shadow),
+        scorers=deciding,
         # Only of the ready-made heuristics is it certain before they are built.
-        judges=frozenset(
-            each.name for each in config.scorers if not each.shadow and each.use not in heuristics.__all__
-        ),
+        judges=frozenset(each.name for each in deciding if each.use not in heuristics.__all__),
         judge=config.judge,
         dataset=config.dataset.name,
         clock=clock,

@@ -134,7 +134,7 @@ class Duties:
                 settings=config.statistics,
                 sight=assembly.sight_of(config),
                 alerts=alerts,
-                warning=self._doubt,
+                warnings=self._doubts,
                 held_back=held_back,
             ),
             MovedFindings(ledger.frozen, self._versions, severities, config.labelling.moved_alpha),
@@ -210,12 +210,12 @@ class Duties:
     def _versions(self) -> dict[str, str]:
         return {each.name: each.version for each in self.effects.judging.suite}
 
-    def _doubt(self, scorer: str) -> str | None:
-        """Why alerts of a scorer are to be doubted, by what people say of its verdicts."""
-        settings = self.config.labelling
-        versions = {name: version for name, version in self._versions.items() if name == scorer}
-        quality = assembly.quality_of(self.config, self._ledger, versions)
-        return doubt(quality.agreements(self.clock.now_ms()).get(scorer), settings)
+    def _doubts(self) -> dict[str, str]:
+        """Scorer -> why its alerts are to be doubted, by what people say of its verdicts."""
+        quality = assembly.quality_of(self.config, self._ledger, self._versions)
+        found = quality.agreements(self.clock.now_ms())
+        doubts = {scorer: doubt(agreement, self.config.labelling) for scorer, agreement in found.items()}
+        return {scorer: words for scorer, words in doubts.items() if words is not None}
 
     def _add_labelling(self, schedule: Schedule) -> None:
         settings, ledger, suite = self.config.labelling, self._ledger, self.effects.judging.suite

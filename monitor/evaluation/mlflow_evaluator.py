@@ -270,8 +270,8 @@ def _serve(messages: Iterable[dict[str, Any]], say: Say) -> None:
             elif "unavailable" in message:
                 evaluation.abandon(message["version"], message["unavailable"])
             elif "compare" in message:
+                say({"spent": _usage()})
                 say({"comparisons": evaluation.compare()})
-                say({"usage": _usage()})
     finally:
         if evaluation is not None:
             evaluation.close()

@@ -112,6 +112,11 @@ class EvaluationSettings(BaseModel):
     )
     timeout: Duration = Field(default=timedelta(hours=2), description="Longest time for a whole evaluation.")
 
+    @property
+    def candidates(self) -> tuple[str, ...]:
+        """The versions that are compared with the baseline."""
+        return tuple(name for name in self.versions if name != self.baseline)
+
     @model_validator(mode="after")
     def _baseline_is_a_version(self) -> Self:
         if self.baseline not in self.versions:

@@ -171,7 +171,6 @@ class _Evaluation:
             runs = {version: VersionRun(**self._wait_for("run")) for version in asked}
             self._child.send({"compare": True})
             comparisons = self._wait_for("comparisons")
-            usage = _usage(self._wait_for("usage"))
         except EvaluationError as error:
             # What came meanwhile tells what it cost.
             for message in self._child.waiting():
@@ -184,7 +183,7 @@ class _Evaluation:
             self._child.close(_GRACE_S)
         self._progress(EvaluationProgress(stage="finished"))
         return EvaluationResult(
-            id=request.id, runs=runs, comparisons=comparisons, unavailable=self._unavailable, usage=usage
+            id=request.id, runs=runs, comparisons=comparisons, unavailable=self._unavailable, usage=self._spent
         )
 
     def _run_until_settled(self, order: list[str]) -> None:
@@ -275,7 +274,7 @@ class _Evaluation:
     def _shown(self, message: Mapping[str, Any]) -> bool:
         """Whether the message was about progress, which is passed on, or about what was spent, which is noted."""
         if "spent" in message:
-            self._spent = _usage(message["spent"])
+            self._spent = {model: ModelUsage(**used) for model, used in message["spent"].items()}
         if "scored" not in message:
             return "spent" in message
         version, done, total = message["scored"], message["done"], message["total"]
@@ -291,7 +290,3 @@ class _Evaluation:
                 yield message
         except ChildTimeout:
             raise EvaluatorFailed(TOO_LONG) from None
-
-
-def _usage(reported: Mapping[str, Mapping[str, int]]) -> dict[str, ModelUsage]:
-    return {model: ModelUsage(**used) for model, used in reported.items()}

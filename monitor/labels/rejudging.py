@@ -29,7 +29,6 @@ MOVED: Final = "judge_moved"
 _OUTAGE: Final = 5
 """So many rows in a row without an answer are the judge's doing and not theirs."""
 
-_MAY_BE_THE_ROW: Final = frozenset({"unreachable", "garbled"})
 HELD_BACK: Final = "judge moved, not your app"
 
 
@@ -71,7 +70,7 @@ class Rejudging:
                 break
             except JudgeUnavailable as outage:
                 unanswered.append(row)
-                if len(unanswered) == _OUTAGE or outage.kind not in _MAY_BE_THE_ROW:
+                if len(unanswered) == _OUTAGE or not outage.may_be_the_trace:
                     raise ServiceUnavailable(f"the judge gives no answer: {outage}") from outage
                 continue
             if latest is None:
@@ -130,13 +129,7 @@ class Rejudging:
         except JudgeUnavailable as outage:
             self.spending.settle(reservation, Usage(calls=outage.calls))
             raise
-        usage = Usage(
-            calls=outcome.calls,
-            asked=outcome.asked,
-            input_tokens=outcome.input_tokens,
-            output_tokens=outcome.output_tokens,
-        )
-        self.spending.settle(reservation, usage)
+        self.spending.settle(reservation, Usage.of(outcome))
         return outcome.verdict.label
 
 

@@ -9,8 +9,6 @@ from scorers.errors import JudgeUnavailable
 _TRIES = 5
 # How improbable the failures of one trace must be for an endpoint that fails as it does on others.
 _CHANCE = 1e-4
-# What may be one trace's doing. That the endpoint has no room, or refuses the key, is nobody's.
-_MAY_BE_THE_TRACE = frozenset({"unreachable", "garbled"})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -64,7 +62,7 @@ class Failures:
 
     def is_the_trace(self, error: BaseException | None) -> bool:
         """Whether, after this failure, the trace is to blame."""
-        if not isinstance(error, JudgeUnavailable) or error.kind not in _MAY_BE_THE_TRACE:
+        if not isinstance(error, JudgeUnavailable) or not error.may_be_the_trace:
             return False
         self._tries += 1
         answers = self._record.of(self._scorer)

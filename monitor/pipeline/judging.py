@@ -106,13 +106,7 @@ class Judging:
         except JudgeUnavailable as outage:
             self.spending.settle(reservation, Usage(calls=outage.calls))
             raise
-        usage = Usage(
-            calls=outcome.calls,
-            asked=outcome.asked,
-            input_tokens=outcome.input_tokens,
-            output_tokens=outcome.output_tokens,
-        )
-        self._settle(reservation, usage)
+        self._settle(reservation, Usage.of(outcome))
         return outcome
 
     def _settle(self, reservation: Reservation, usage: Usage) -> None:

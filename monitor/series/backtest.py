@@ -15,9 +15,8 @@ from monitor.series.blindness import Sight
 from monitor.series.book import Book
 from monitor.series.findings import is_gone, part_of
 from monitor.series.units import Group, SeriesBet, Units, counts, in_ms
-from monitor.series.watched import ALL, Key, WatchedScorer
+from monitor.series.watched import Key, WatchedScorer
 from monitor.stats.reference import Learnt, lower
-from monitor.stats.series import Alarm, SeriesState
 from monitor.stats.settings import SessionSettings, StatisticsSettings
 
 MONTH_MS: Final = 30 * 86_400_000
@@ -102,8 +101,8 @@ class _Replay:
             for key in change.retired:
                 self._end(key, end_ms)
             for row in change.series:
-                self._follow((row.scorer, row.segment), SeriesState.of_json(row.state), end_ms)
-            for key in [key for key in self._open if self._is_gone(key)]:
+                self._follow((row.scorer, row.segment), end_ms)
+            for key in [key for key in self._open if is_gone(key, self._book.rows, self._book.states, self._sight)]:
                 self._end(key, end_ms)
             groups = groups[len(ready) :]
         left = {(each.trace_id, each.scorer) for group in groups for each in group.verdicts}
@@ -116,7 +115,8 @@ class _Replay:
         )
         return replace(bet, old=late)
 
-    def _follow(self, key: Key, state: SeriesState, end_ms: int) -> None:
+    def _follow(self, key: Key, end_ms: int) -> None:
+        state = self._book.states[key]
         stands = self._open.get(key)
         if state.alarm is not None and state.reference is not None and stands is None:
             self._open[key] = PastAlert(
@@ -126,7 +126,7 @@ class _Replay:
                 fired_ms=end_ms,
                 resolved_ms=None,
                 reference=state.reference,
-                told=part_of(key, state.alarm, self._overall(key[0])) is None,
+                told=part_of(key, self._book.states) is None,
             )
         elif state.alarm is None:
             self._end(key, end_ms)
@@ -134,14 +134,6 @@ class _Replay:
     def _end(self, key: Key, at_ms: int) -> None:
         if (stands := self._open.pop(key, None)) is not None:
             self._found.append(replace(stands, resolved_ms=at_ms))
-
-    def _is_gone(self, key: Key) -> bool:
-        row, overall = self._book.rows.get(key), self._book.rows.get((key[0], ALL))
-        return row is not None and is_gone(self._sight, row, overall)
-
-    def _overall(self, scorer: str) -> Alarm | None:
-        row = self._book.rows.get((scorer, ALL))
-        return None if row is None else SeriesState.of_json(row.state).alarm
 
 
 def _blocks(groups: Sequence[Group], block_ms: int, until_ms: int | None) -> Iterator[tuple[int, Sequence[Group]]]:

@@ -65,6 +65,11 @@ class Book:
         return self._rows
 
     @property
+    def states(self) -> Mapping[Key, SeriesState]:
+        """What each of them knows."""
+        return self._states
+
+    @property
     def clock(self) -> ClockRow:
         """The clock after the last block."""
         if self._clock is None:

@@ -8,7 +8,7 @@ from monitor.alerts.settings import AlertSettings, Severity
 from monitor.ledger.ledger import Ledger
 from monitor.ledger.rows import AlertRow
 from monitor.series.blindness import Sight, blindness
-from monitor.series.findings import HeldBack, SeriesFindings, Words, no_words, nothing_held_back, unknown_findings
+from monitor.series.findings import HeldBack, SeriesFindings, Warnings, no_warnings, nothing_held_back, unknown_findings
 from monitor.series.stream import StreamWatch
 from monitor.series.units import in_ms
 from monitor.series.watched import WatchedScorer
@@ -27,7 +27,7 @@ class SeriesFinder:
         settings: StatisticsSettings,
         sight: Sight,
         alerts: AlertSettings,
-        warning: Words = no_words,
+        warnings: Warnings = no_warnings,
         held_back: HeldBack = nothing_held_back,
     ) -> None:
         self._ledger = ledger
@@ -42,7 +42,7 @@ class SeriesFinder:
             scorers=self._scorers,
             severities=severities,
             sight=sight,
-            warning=warning,
+            warnings=warnings,
             held_back=held_back,
         )
 

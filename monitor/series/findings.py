@@ -13,20 +13,20 @@ from monitor.ledger.series import Series
 from monitor.series.blindness import Blindness, Sight
 from monitor.series.proof import LOOKED_AT, proof_of
 from monitor.series.watched import ALL, Key, WatchedScorer
-from monitor.stats.series import Alarm, SeriesState
+from monitor.stats.series import SeriesState
 
 REGRESSION: Final = "production_regression"
 UNKNOWN: Final = "unknown"
 _WORDS: Final = ("warning", "held_back")
 PART_OF_ALL: Final = "told of with the regression of all, which it is a part of"
 
-Words = Callable[[str], str | None]
-"""A scorer's name -> what there is to say of it, or None."""
+Warnings = Callable[[], Mapping[str, str]]
+"""Scorer -> why its alerts are to be doubted, of those of which that can be said."""
 
 
-def no_words(_scorer: str) -> str | None:
+def no_warnings() -> Mapping[str, str]:
     """Nothing to say of any scorer."""
-    return None
+    return {}
 
 
 HeldBack = Callable[[Sequence[AlertRow], str], str | None]
@@ -40,13 +40,13 @@ def nothing_held_back(_open_rows: Sequence[AlertRow], _scorer: str) -> str | Non
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SeriesFindings:
-    """Looks at every series. `warning` says why a scorer's alerts are to be doubted, `held_back` why none is told."""
+    """Looks at every series. `warnings` say why alerts are to be doubted, `held_back` why none is told."""
 
     ledger: Series
     scorers: Mapping[str, WatchedScorer]
     severities: Mapping[str, Severity]
     sight: Sight
-    warning: Words = no_words
+    warnings: Warnings = no_warnings
     held_back: HeldBack = nothing_held_back
 
     def look(self, rows: Iterable[SeriesRow], open_rows: Sequence[AlertRow]) -> list[Finding]:
@@ -57,17 +57,16 @@ class SeriesFindings:
         """
         current = {key: row for row in rows if self._is_current(row) for key in [(row.scorer, row.segment)]}
         opened = {(row.scorer, row.segment): row for row in open_rows if row.kind == REGRESSION}
-        gone = {key for key, row in current.items() if is_gone(self.sight, row, current.get((row.scorer, ALL)))}
-        overall = {row.scorer: SeriesState.of_json(row.state).alarm for row in current.values() if row.segment == ALL}
-        # Once a look and scorer, however many of its segments have fallen.
-        warning = cache(self.warning)
+        states = {key: SeriesState.of_json(row.state) for key, row in current.items()}
+        gone = {key for key in current if is_gone(key, current, states, self.sight)}
+        # Once a look, and only where something has fallen.
+        warnings = cache(self.warnings)
         found = []
         for key in sorted(current.keys() - gone):
-            state, row = SeriesState.of_json(current[key].state), opened.get(key)
             reason = self.held_back(open_rows, key[0])
-            if reason is None and not _is_told(row):
-                reason = part_of(key, state.alarm, overall.get(key[0]))
-            found.append(self._finding(key, state, row, reason, warning))
+            if reason is None and not _is_told(opened.get(key)):
+                reason = part_of(key, states)
+            found.append(self._finding(key, states[key], opened.get(key), reason, warnings))
         ended = opened.keys() - (current.keys() - gone)
         return found + [self._ended(key, opened[key], retired=key not in gone) for key in sorted(ended)]
 
@@ -76,10 +75,10 @@ class SeriesFindings:
         return scorer is not None and scorer.alerting and scorer.version == row.scorer_version
 
     def _finding(
-        self, key: Key, state: SeriesState, opened: AlertRow | None, held_back: str | None, warning: Words
+        self, key: Key, state: SeriesState, opened: AlertRow | None, held_back: str | None, warnings: Warnings
     ) -> Finding:
         bad = state.phase == "regressed"
-        words = {"warning": warning(key[0]), "held_back": held_back} if bad else {}
+        words = {"warning": warnings().get(key[0]), "held_back": held_back} if bad else {}
         said = {name: text for name, text in words.items() if text is not None}
         return Finding(
             kind="production_regression",
@@ -127,14 +126,15 @@ class SeriesFindings:
         )
 
 
-def is_gone(sight: Sight, row: SeriesRow, overall: SeriesRow | None) -> bool:
+def is_gone(key: Key, rows: Mapping[Key, SeriesRow], states: Mapping[Key, SeriesState], sight: Sight) -> bool:
     """Whether a series is of a segment that nobody is served by any more, as a release that was rolled back.
 
     No verdict will ever say that it is well again, and its alert would outlast that of `all`, which is well.
     """
-    if overall is None or row.segment == ALL or SeriesState.of_json(overall.state).phase == "regressed":
+    overall = (key[0], ALL)
+    if key == overall or overall not in rows or states[overall].phase == "regressed":
         return False
-    return sight.is_out_of_traffic(row, SeriesState.of_json(row.state), overall)
+    return sight.is_out_of_traffic(rows[key], states[key], rows[overall])
 
 
 def _is_told(row: AlertRow | None) -> bool:
@@ -142,12 +142,14 @@ def _is_told(row: AlertRow | None) -> bool:
     return row is not None and row.state == "firing" and row.severity != "none"
 
 
-def part_of(key: Key, alarm: Alarm | None, overall: Alarm | None) -> str | None:
+def part_of(key: Key, states: Mapping[Key, SeriesState]) -> str | None:
     """Why a segment's fall is no page of its own: it had begun when that of `all` was found.
 
     What falls later is something else, however long the alert of `all` has been there.
     """
-    if key[1] == ALL or alarm is None or overall is None or alarm.onset_ms > overall.at_ms:
+    overall = states.get((key[0], ALL))
+    alarm, whole = states[key].alarm, None if overall is None else overall.alarm
+    if key[1] == ALL or alarm is None or whole is None or alarm.onset_ms > whole.at_ms:
         return None
     return PART_OF_ALL
 

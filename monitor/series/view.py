@@ -38,14 +38,14 @@ class SeriesView:
     scorer_version: str
     word: Word
     reason: str | None
-    rate: float | None
-    lower: float | None
-    upper: float | None
-    verdicts: int
-    reference: float | None
-    evidence: float | None
-    detectable_drop: float | None
-    since_ms: int | None
+    rate: float | None = None
+    lower: float | None = None
+    upper: float | None = None
+    verdicts: int = 0
+    reference: float | None = None
+    evidence: float | None = None
+    detectable_drop: float | None = None
+    since_ms: int | None = None
     shadow: bool
     anew_ms: int | None = None
 
@@ -116,14 +116,6 @@ def _outdated(row: SeriesRow, scorer: WatchedScorer) -> SeriesView:
         scorer_version=scorer.version,
         word="unknown",
         reason=CHANGED,
-        rate=None,
-        lower=None,
-        upper=None,
-        verdicts=0,
-        reference=None,
-        evidence=None,
-        detectable_drop=None,
-        since_ms=None,
         shadow=not scorer.alerting,
     )
 

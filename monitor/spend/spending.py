@@ -4,17 +4,23 @@ Production scoring (with the canary) and evaluations have a pot each, so that ne
 empty puts work off and never drops it: verdicts are parked, an evaluation waits for its next time.
 """
 
+from __future__ import annotations
+
 import threading
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Final, Literal, Self
 
 from monitor.clock import Clock
 from monitor.errors import MonitorError
 from monitor.ledger.rows import SpendRow
 from monitor.ledger.spend import Spend
 from monitor.settings import PriceSettings, SpendSettings
+
+if TYPE_CHECKING:
+    # Whoever only reads what was spent imports no MLflow.
+    from scorers.suite import ScoreOutcome
 
 Purpose = Literal["scoring", "evaluation", "canary"]
 Unit = Literal["calls", "dollars"]
@@ -66,6 +72,16 @@ class Usage:
     asked: int | None = None
     input_tokens: int | None = None
     output_tokens: int | None = None
+
+    @classmethod
+    def of(cls, outcome: ScoreOutcome) -> Self:
+        """Of one scorer's word on one trace."""
+        return cls(
+            calls=outcome.calls,
+            asked=outcome.asked,
+            input_tokens=outcome.input_tokens,
+            output_tokens=outcome.output_tokens,
+        )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

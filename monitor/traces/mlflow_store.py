@@ -8,6 +8,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Collection, Mapping, Sequence
+from functools import partial
 
 from mlflow.entities import Assessment, ExperimentTag, Trace, TraceInfo
 from mlflow.exceptions import MlflowException
@@ -21,6 +22,7 @@ from monitor.tracking.connection import connect, is_sqlite, mapped, ping
 _RECENT = 4096
 _WRITERS = 4
 _WRITES_TAG = "tracewatch.takes_writes"
+_mapped = partial(mapped, TraceStoreUnavailable, TraceRejected, failing=TraceStoreFailing)
 
 
 class MlflowTraceStore:
@@ -88,7 +90,7 @@ class MlflowTraceStore:
             return
         client, _ = self._connected()
         info, wanted = self._recently_put(trace_id), list(assessments)
-        with mapped(TraceStoreUnavailable, TraceRejected, failing=TraceStoreFailing):
+        with _mapped():
             if info is None:
                 info = client.store.get_trace_info(trace_id)
                 wanted = not_overridden(wanted, {each.assessment_id or "": each for each in info.assessments})
@@ -104,7 +106,7 @@ class MlflowTraceStore:
             TraceStoreUnavailable: MLflow is away.
         """
         client, _ = self._connected()
-        with mapped(TraceStoreUnavailable, TraceRejected, failing=TraceStoreFailing):
+        with _mapped():
             try:
                 found: Trace = client.get_trace(trace_id)
             except MlflowException as error:
@@ -122,7 +124,7 @@ class MlflowTraceStore:
         if not trace_ids:
             return {}
         client, _ = self._connected()
-        with mapped(TraceStoreUnavailable, TraceRejected, failing=TraceStoreFailing):
+        with _mapped():
             return {info.trace_id: info for info in client.store.batch_get_trace_infos(list(trace_ids))}
 
     def probe(self) -> None:
@@ -148,7 +150,7 @@ class MlflowTraceStore:
 
     def _put(self, traces: Sequence[Trace], assessments: dict[str, Sequence[Assessment]]) -> None:
         client, experiment_id = self._connected()
-        with mapped(TraceStoreUnavailable, TraceRejected, failing=TraceStoreFailing):
+        with _mapped():
             stored = {
                 info.trace_id: info for info in client.store.batch_get_trace_infos([t.info.trace_id for t in traces])
             }

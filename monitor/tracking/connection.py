@@ -60,8 +60,8 @@ WAITING_HELPS = frozenset(
 """Error codes that speak of the server, or of our rights there, and not of what was sent."""
 
 _SERVER_IS_AWAY = ("API request to", "failed with")
-_SERVER_REFUSES = ("failed with error code 4", "too many 500 error responses")
 _SERVER_FAILS = "too many 500 error responses"
+_SERVER_REFUSES = ("failed with error code 4", _SERVER_FAILS)
 
 
 def connect(tracking_uri: str) -> TracingClient:

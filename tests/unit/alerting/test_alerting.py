@@ -256,7 +256,7 @@ def test_a_regression_is_held_back_while_the_judge_has_moved(ledger: Ledger, tok
     fill(ledger, "f" * 30)
     closing(ledger).close(token, BEGAN_MS + 33 * MINUTE_MS)
     reason = "judge moved, not your app"
-    held = alerting(ledger, held_back=lambda _rows, _scorer: reason, warning=lambda _scorer: "doubtful")
+    held = alerting(ledger, held_back=lambda _rows, _scorer: reason, warnings=lambda: {"safety": "doubtful"})
     held.look(token, BEGAN_MS + 33 * MINUTE_MS)
     [row] = alerts(ledger, "production_regression")
     assert (row.severity, row.details["held_back"]) == ("none", "judge moved, not your app")

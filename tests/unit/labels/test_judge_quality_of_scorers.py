@@ -102,8 +102,8 @@ def test_a_scorer_that_people_disagree_with_warns_in_its_alerts(ledger: Ledger, 
     assert doubt(quality(ledger).agreement, SETTINGS.model_copy(update={"min_labels": 7})) is None
 
 
-def rejudging(ledger: Ledger, answers: dict[str, str], settings: LabellingSettings = SETTINGS, per_day=None):
-    """What judges again, with a scorer that answers by the trace's id; its version is the ledger's."""
+def rejudging(ledger: Ledger, answers: dict[str, str], *, stored: int = 3, per_day: str | None = None) -> Rejudging:
+    """What judges so many stored traces again, with a scorer that answers by the trace's id."""
     from mlflow.genai.scorers import scorer
 
     from scorers.catalog import ConfiguredScorer
@@ -116,6 +116,8 @@ def rejudging(ledger: Ledger, answers: dict[str, str], settings: LabellingSettin
         return answer
 
     traces = MemoryTraceStore()
+    for number in range(stored):
+        traces.put(sample_trace(str(number)))
     clock = ManualClock(NOW_MS)
     configured = ConfiguredScorer(
         name="safety",
@@ -124,13 +126,13 @@ def rejudging(ledger: Ledger, answers: dict[str, str], settings: LabellingSettin
         kind="judge",
         version=VERSION,
     )
-    return traces, Rejudging(
+    return Rejudging(
         labels=ledger.labels,
         frozen=ledger.frozen,
         traces=traces,
         suite=ScorerSuite([configured]),
         spending=Spending(ledger.spend, SpendSettings(per_day=per_day), {}, clock, attempts=1, evaluates=True),
-        settings=settings,
+        settings=SETTINGS,
         clock=clock,
         log=structlog.get_logger(),
     )
@@ -139,9 +141,7 @@ def rejudging(ledger: Ledger, answers: dict[str, str], settings: LabellingSettin
 def test_labelled_traces_are_frozen_and_judged_again(ledger: Ledger) -> None:
     """What the judge said stays, what it says now stands beside it, and a trace that is gone leaves the set."""
     ids = [judged(ledger, number, "pass") for number in range(4)]
-    traces, work = rejudging(ledger, {ids[0]: "no"})
-    for number in range(3):
-        traces.put(sample_trace(str(number)))
+    work = rejudging(ledger, {ids[0]: "no"})
     assert work.run(None) == 3
     rows = {row.trace_id: (row.frozen, row.latest) for row in ledger.frozen.all()}
     assert rows == {ids[0]: ("pass", "fail"), ids[1]: ("pass", "pass"), ids[2]: ("pass", "pass")}
@@ -150,15 +150,11 @@ def test_labelled_traces_are_frozen_and_judged_again(ledger: Ledger) -> None:
 def test_judging_again_is_bounded_by_the_spend_and_waits_for_a_judge_that_is_away(ledger: Ledger) -> None:
     """What has no room today is judged another day; an outage is no verdict."""
     ids = [judged(ledger, number, "pass") for number in range(3)]
-    traces, work = rejudging(ledger, {}, per_day="4 calls")
-    for number in range(3):
-        traces.put(sample_trace(str(number)))
+    work = rejudging(ledger, {}, per_day="4 calls")
     ledger.spend.add(SpendRow(day=NOW_MS // 86_400_000, purpose="evaluation", calls=1, microdollars=0))
     with pytest.raises(SpendExhausted):
         work.run(None)
-    traces, work = rejudging(ledger, dict.fromkeys(ids, "away"))
-    for number in range(3):
-        traces.put(sample_trace(str(number)))
+    work = rejudging(ledger, dict.fromkeys(ids, "away"))
     with pytest.raises(ServiceUnavailable):
         work.run(None)
     assert {row.latest for row in ledger.frozen.all()} == {None}
@@ -167,13 +163,9 @@ def test_judging_again_is_bounded_by_the_spend_and_waits_for_a_judge_that_is_awa
 def test_an_outage_in_the_middle_of_a_run_takes_no_answer_away(ledger: Ledger) -> None:
     """What the judge said before stays, so that nobody believes that it has come back."""
     ids = [judged(ledger, number, "pass") for number in range(8)]
-    traces, work = rejudging(ledger, dict.fromkeys(ids, "no"))
-    for number in range(8):
-        traces.put(sample_trace(str(number)))
+    work = rejudging(ledger, dict.fromkeys(ids, "no"), stored=8)
     assert work.run(None) == 8
-    traces, work = rejudging(ledger, dict.fromkeys(ids[1:], "away") | {ids[0]: "no"})
-    for number in range(8):
-        traces.put(sample_trace(str(number)))
+    work = rejudging(ledger, dict.fromkeys(ids[1:], "away") | {ids[0]: "no"}, stored=8)
     for row in ledger.frozen.all():
         ledger.frozen.note_latest(row, "fail", 1 if row.trace_id == ids[0] else 2)
     with pytest.raises(ServiceUnavailable):
@@ -184,9 +176,7 @@ def test_an_outage_in_the_middle_of_a_run_takes_no_answer_away(ledger: Ledger) -
 def test_a_row_that_gets_no_answer_holds_up_no_other_and_the_oldest_answer_is_asked_for_first(ledger: Ledger) -> None:
     """It is an error for now; where the spend ends a run early, the next one goes on with those left out."""
     ids = [judged(ledger, number, "pass") for number in range(3)]
-    traces, work = rejudging(ledger, {ids[0]: "away"})
-    for number in range(3):
-        traces.put(sample_trace(str(number)))
+    work = rejudging(ledger, {ids[0]: "away"})
     assert work.run(None) == 2
     assert {row.trace_id: row.latest for row in ledger.frozen.all()} == {
         ids[0]: "error",
@@ -202,9 +192,7 @@ def test_a_row_that_gets_no_answer_holds_up_no_other_and_the_oldest_answer_is_as
             asked.append(trace_id)
             return default
 
-    traces, work = rejudging(ledger, Noting())
-    for number in range(3):
-        traces.put(sample_trace(str(number)))
+    work = rejudging(ledger, Noting())
     assert work.run(None) == 3
     assert asked[0] == ids[2]
 
