@@ -126,7 +126,6 @@ class KafkaSource:
 
     def resume(self, tps: Iterable[TopicPartition]) -> None:
         """Fetch from these partitions of ours again."""
-        self._make_room()
         self._consumer.resume(*(_theirs(tp) for tp in tps if self._is_ours(tp)))
 
     def bounds(self, tps: Iterable[TopicPartition]) -> dict[TopicPartition, tuple[int, int]]:
@@ -194,6 +193,7 @@ class KafkaSource:
         The client could go to the first offset there is by itself, but it would not say so, and what lies between would
         be lost without a word.
         """
+        self._make_room()
         try:
             return self._consumer.poll(timeout_ms=round(timeout_s * 1000)), set()
         except OffsetOutOfRangeError as error:
@@ -211,8 +211,8 @@ class KafkaSource:
     def _make_room(self) -> None:
         """Take a batch that is used up off the client's hands.
 
-        As long as it holds one, kafka-python 3.0.12 brings nothing of what it kept of a paused partition; where the
-        other partitions have come to their ends, that is for ever.
+        As long as it holds one, kafka-python 3.0.12 brings nothing of what it kept of paused partitions, and with empty
+        hands it takes back one of them; where the other partitions have come to their ends, that is for ever.
         """
         fetcher = self._consumer._fetcher  # noqa: SLF001 - no public call gives it back
         if not fetcher._next_partition_records:  # noqa: SLF001

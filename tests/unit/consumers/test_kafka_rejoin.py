@@ -2,6 +2,7 @@
 
 import time
 
+import pytest
 from kafka import KafkaAdminClient, KafkaProducer
 
 from consumers.kafka_source import KafkaSource
@@ -27,32 +28,66 @@ def test_a_rejoin_for_new_partitions_survives_polls_that_are_shorter_than_it(kaf
     source.close()
 
 
-def test_what_was_kept_of_a_paused_partition_comes_when_the_others_have_nothing_more(kafka, topic):
-    """A partition is paused in the middle of a fetched batch, and resumed when all others have come to their ends."""
-    address = kafka.bootstrap_servers
+@pytest.fixture
+def few(kafka, topic):
+    """A source on the topic that polls five messages at a time, not yet started."""
     source = KafkaSource(
-        SourceSettings(bootstrap_servers=address, topic=topic, group_id=f"g-{topic}", max_poll_records=5)
+        SourceSettings(
+            bootstrap_servers=kafka.bootstrap_servers, topic=topic, group_id=f"g-{topic}", max_poll_records=5
+        )
     )
-    producer = KafkaProducer(bootstrap_servers=address)
-    seen = []
+    yield source
+    source.close()
 
-    def publish(count, partition):
+
+@pytest.fixture
+def publish(kafka, topic):
+    """`publish(10, 0)`: so many messages to a partition, and wait for them."""
+    producer = KafkaProducer(bootstrap_servers=kafka.bootstrap_servers)
+
+    def send(count, partition):
         for future in [producer.send(topic, b"x", partition=partition) for _ in range(count)]:
             future.get(10)
 
-    def until(count):
-        deadline = time.monotonic() + 20
-        while len(seen) < count and time.monotonic() < deadline:
-            seen.extend(source.poll(0.05).messages)
-        assert len(seen) == count
-
-    publish(10, 0)
-    source.start()
-    until(5)
-    source.pause([TopicPartition(topic, 0)])
-    publish(1, 1)
-    until(6)
-    source.resume([TopicPartition(topic, 0)])
-    until(11)
+    yield send
     producer.close()
-    source.close()
+
+
+def read(source, seen, count):
+    """Poll until so many messages were seen in all."""
+    deadline = time.monotonic() + 20
+    while len(seen) < count and time.monotonic() < deadline:
+        seen.extend(source.poll(0.05).messages)
+    assert len(seen) == count
+
+
+def test_what_was_kept_of_a_paused_partition_comes_when_the_others_have_nothing_more(few, publish, topic):
+    """A partition is paused in the middle of a fetched batch, and resumed when all others have come to their ends."""
+    seen = []
+    publish(10, 0)
+    few.start()
+    read(few, seen, 5)
+    few.pause([TopicPartition(topic, 0)])
+    publish(1, 1)
+    read(few, seen, 6)
+    few.resume([TopicPartition(topic, 0)])
+    read(few, seen, 11)
+
+
+def test_what_was_kept_of_several_paused_partitions_comes_when_they_are_resumed_together(few, publish, topic):
+    """The client takes back one of them at a time, and the next one only from empty hands."""
+    seen = []
+    publish(10, 0)
+    publish(10, 1)
+    few.start()
+    read(few, seen, 5)
+    first = seen[0].topic_partition
+    few.pause([first])
+    read(few, seen, 10)
+    both = {message.topic_partition for message in seen}
+    assert both == {TopicPartition(topic, 0), TopicPartition(topic, 1)}
+    few.pause(both)
+    publish(1, 2)
+    read(few, seen, 11)
+    few.resume(both)
+    read(few, seen, 21)
