@@ -128,9 +128,6 @@ class _Traffic:
         return sent
 
     def _ask(self, version: str, requests: int) -> int:
-        if version != self._version:
-            self._version = version
-            self._say(f"{version} answers now")
         asked = islice(self._requests, requests)
         traces = [self._answer(version, request.inputs) for request in asked if not self._stop.is_set()]
         try:
@@ -143,4 +140,7 @@ class _Traffic:
     def _answer(self, version: str, inputs: dict[str, str]) -> bytes:
         # A request that fails is a trace, too: with the status ERROR.
         _, trace_json, _ = self._capture.call(VERSIONS[version], inputs)
+        if version != self._version:
+            self._version = version
+            self._say(f"{version} answers now")
         return trace_json.encode()
