@@ -3,12 +3,16 @@
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from math import exp
+
+from scipy.special import betaln
 
 from scorers.errors import JudgeUnavailable
 
 _TRIES = 5
-# How improbable the failures of one trace must be for an endpoint that fails as it does on others.
-_CHANCE = 1e-4
+# How improbable the failures of one trace must be for an endpoint that fails as it does on others. There are many sound
+# traces, and a trace that is given up has no verdict for ever.
+_CHANCE = 1e-6
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -58,7 +62,7 @@ class Failures:
     @property
     def given_up(self) -> bool:
         """Whether the trace is to blame."""
-        return self.own >= _TRIES and self._chance() ** self.own <= _CHANCE
+        return self.own >= _TRIES and self._chance() <= _CHANCE
 
     def is_the_trace(self, error: BaseException | None) -> bool:
         """Whether, after this failure, the trace is to blame."""
@@ -74,7 +78,12 @@ class Failures:
         return self.given_up
 
     def _chance(self) -> float:
-        """Of one failure, from what others met since this trace's first try: Laplace's (failures + 1) / (calls + 2)."""
-        answered = self._seen.given - self._before.given + self._canaries
-        failed = self._seen.failures - self._before.failures
-        return (failed + 1) / (failed + answered + 2)
+        """That as many failures in a row come by chance, from what others met since this trace's first try.
+
+        With nothing known beforehand the rate of failures has the distribution Beta(failures + 1, answers + 1)
+        (https://en.wikipedia.org/wiki/Rule_of_succession). The mean rate put to the power of `own` would be too small:
+        a few calls tell little of the rate.
+        """
+        answers = self._seen.given - self._before.given + self._canaries + 1
+        failures = self._seen.failures - self._before.failures + 1
+        return exp(betaln(failures + self.own, answers) - betaln(failures, answers))
