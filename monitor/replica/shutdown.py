@@ -5,6 +5,7 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from queue import SimpleQueue
 from types import FrameType
 
 _ENDED_BY_SIGNAL = 128
@@ -26,16 +27,27 @@ def stop_on_signals(*signals: signal.Signals) -> Iterator[threading.Event]:
 
     Ending at once loses nothing: the ledger's transactions are whole or absent, and what was not committed comes again.
     """
-    stop = threading.Event()
+    stop, told = threading.Event(), False
+    # The handler runs in the main thread, which may just hold the event's lock: another thread sets the event, and what
+    # wakes that one is made to be called from signal handlers.
+    wake: SimpleQueue[None] = SimpleQueue()
 
-    def on_signal(number: int, _frame: FrameType | None) -> None:
-        if stop.is_set():
-            os._exit(_ENDED_BY_SIGNAL + number)
+    def set_when_woken() -> None:
+        wake.get()
         stop.set()
 
+    def on_signal(number: int, _frame: FrameType | None) -> None:
+        nonlocal told
+        if told:
+            os._exit(_ENDED_BY_SIGNAL + number)
+        told = True
+        wake.put(None)
+
+    threading.Thread(target=set_when_woken, name="signals", daemon=True).start()
     previous = {number: signal.signal(number, on_signal) for number in signals}
     try:
         yield stop
     finally:
+        wake.put(None)
         for number, action in previous.items():
             signal.signal(number, action)

@@ -18,6 +18,9 @@ import signal, sys
 from monitor.replica.shutdown import stop_on_signals
 with stop_on_signals(signal.SIGTERM, signal.SIGINT) as stop:
     print("running", flush=True)
+    if sys.argv[1] == "is caught in the lock":
+        with stop._cond:
+            signal.raise_signal(signal.SIGTERM)
     stop.wait()
     print("draining", flush=True)
     if sys.argv[1] == "hangs":
@@ -63,6 +66,15 @@ def test_the_second_signal_ends_at_once() -> None:
         assert line(running) == "draining"
         running.send_signal(signal.SIGINT)
         assert running.wait(PATIENCE_S) == 128 + signal.SIGINT
+
+
+def test_a_signal_that_finds_the_main_thread_in_the_events_own_lock_is_heard() -> None:
+    """Signal handlers run in the main thread, wherever it is: setting the event there would wait for itself."""
+    with process("is caught in the lock") as running:
+        assert line(running) == "running"
+        assert line(running) == "draining"
+        assert line(running) == "done"
+        assert running.wait(PATIENCE_S) == 0
 
 
 def test_the_old_actions_come_back() -> None:
