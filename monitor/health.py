@@ -14,6 +14,11 @@ class Dependency:
     tried: bool = True
 
 
+def ready(states: Mapping[str, Dependency]) -> bool:
+    """Whether every dependency is up."""
+    return all(state.up for state in states.values())
+
+
 class Health:
     """The last known state of each dependency; safe to use from any thread.
 
@@ -38,11 +43,6 @@ class Health:
         """The state of each dependency by name."""
         with self._lock:
             return dict(self._states)
-
-    @property
-    def ready(self) -> bool:
-        """Whether every dependency is up."""
-        return all(state.up for state in self.states().values())
 
     def _note(self, name: str, state: Dependency) -> bool:
         with self._lock:

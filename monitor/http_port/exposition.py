@@ -15,7 +15,7 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
 from monitor.errors import AddressInUseError, MonitorError
-from monitor.health import Health
+from monitor.health import Health, ready
 from monitor.http_port.access import HttpAccess, HttpSettings, TlsSettings, server_tls
 from monitor.http_port.limits import MAX_HEADER_BYTES, BoundedProtocol
 from monitor.status_page.rendering import CONTENT_SECURITY_POLICY
@@ -97,10 +97,10 @@ def _healthz(alive: Callable[[], bool]) -> Callable[[Request], Awaitable[Respons
 
 def _readyz(health: Health, access: HttpAccess) -> Callable[[Request], Awaitable[Response]]:
     async def readyz(request: Request) -> Response:
-        body: dict[str, object] = {"ready": health.ready}
+        states = health.states()
+        body: dict[str, object] = {"ready": ready(states)}
         # A cause names hosts, topics and users.
         if access.trusts(request):
-            states = health.states()
             body["dependencies"] = {name: {"up": state.up, "cause": state.cause} for name, state in states.items()}
         return JSONResponse(body, status_code=200 if body["ready"] else 503)
 

@@ -1,17 +1,17 @@
 """Health: ready is what every dependency says, and each change is news once."""
 
-from monitor.health import Dependency, Health
+from monitor.health import Dependency, Health, ready
 
 
 def test_a_process_is_not_ready_before_it_has_reached_everything_once() -> None:
     """Nothing is assumed to be there: the cause says that it was not tried."""
     health = Health(("kafka", "ledger"))
-    assert not health.ready
+    assert not ready(health.states())
     assert health.states()["kafka"] == Dependency(up=False, cause="not reached yet", tried=False)
     health.up("kafka")
-    assert not health.ready
+    assert not ready(health.states())
     health.up("ledger")
-    assert health.ready
+    assert ready(health.states())
 
 
 def test_one_dependency_that_goes_makes_it_not_ready_and_says_why() -> None:
@@ -20,10 +20,10 @@ def test_one_dependency_that_goes_makes_it_not_ready_and_says_why() -> None:
     health.up("kafka")
     health.up("ledger")
     health.down("kafka", "connection refused")
-    assert not health.ready
+    assert not ready(health.states())
     assert health.states() == {"kafka": Dependency(up=False, cause="connection refused"), "ledger": Dependency(up=True)}
     health.up("kafka")
-    assert health.ready
+    assert ready(health.states())
 
 
 def test_news_is_told_once() -> None:
