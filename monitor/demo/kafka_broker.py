@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Self
 
 from consumers.errors import SourceUnavailable
 from consumers.kafka_topics import create_topic, describe_topic
+from monitor.demo.free_ports import free_ports
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -101,7 +102,7 @@ class KafkaBroker:
         self._process: subprocess.Popen[bytes] | None = None
         self._protocols = dict(listeners or {})
         self._properties = dict(properties or {})
-        self._plain, self._controller, self._sasl, *further = _free_ports(3 + len(self._protocols))
+        self._plain, self._controller, self._sasl, *further = free_ports(3 + len(self._protocols))
         self._ports = dict(zip(self._protocols, further, strict=True))
         self._advertised: dict[str, str] = {}
         self._archive_in_the_making: Path | None = None
@@ -360,12 +361,3 @@ def _listens(port: int) -> bool:
             return True
     except OSError:
         return False
-
-
-def _free_ports(count: int) -> list[int]:
-    """Ports that were free a moment ago, all different."""
-    with ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [int(each.getsockname()[1]) for each in sockets]

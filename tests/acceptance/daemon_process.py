@@ -30,14 +30,18 @@ class DaemonProcess:
     @property
     def address(self) -> str | None:
         """Of its HTTP port, once it answers."""
-        lines = (json.loads(line) for line in self.log.splitlines() if line.startswith("{"))
+        # The last line may be half written.
+        whole = [line for line in self.log.splitlines(keepends=True) if line.startswith("{") and line.endswith("\n")]
+        lines = map(json.loads, whole)
         return next((line["address"] for line in lines if "address" in line), None)
 
     def ready(self) -> "DaemonProcess":
         """Return when `/readyz` says so."""
         alive = lambda: self.process.poll() is None  # noqa: E731 - used twice
         eventually(lambda: self.address, f"the address is logged: {self.log[-2000:]}", while_true=alive)
-        eventually(lambda: httpx.get(f"{self.address}/readyz").status_code == 200, "ready", while_true=alive)
+        eventually(
+            lambda: httpx.get(f"{self.address}/readyz", timeout=60).status_code == 200, "ready", while_true=alive
+        )
         return self
 
 

@@ -124,7 +124,7 @@ def _running(config: Config, clock: Clock, log: Any) -> Iterator[RunningDaemon]:
     started.wait()
     try:
         if not errors:
-            with httpx.Client() as http:
+            with httpx.Client(timeout=60) as http:
                 yield RunningDaemon(address=addresses[0], thread=thread, http=http)
     finally:
         stop.set()

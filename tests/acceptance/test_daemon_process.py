@@ -39,10 +39,12 @@ def test_the_daemon_ends_with_exit_code_0_on_sigterm_and_has_committed(
     try:
         eventually(lambda: _address(log_file), "the address is logged", while_true=lambda: daemon.poll() is None)
         address = _address(log_file)
-        eventually(lambda: httpx.get(f"{address}/readyz").status_code == 200, "ready")
+        eventually(lambda: httpx.get(f"{address}/readyz", timeout=60).status_code == 200, "ready")
         event = {"trace_id": "one", "inputs": {"question": "q"}, "outputs": "an answer"}
         publish_lines(SourceSettings(**config["source"]), [json.dumps(event).encode()])
-        eventually(lambda: 'verdict="pass"} 1.0' in httpx.get(f"{address}/metrics").text, "the verdict is counted")
+        eventually(
+            lambda: 'verdict="pass"} 1.0' in httpx.get(f"{address}/metrics", timeout=60).text, "the verdict is counted"
+        )
         assert httpx.get(f"{address}/healthz").json() == {"alive": True}
     finally:
         daemon.send_signal(signal.SIGTERM)
@@ -55,7 +57,7 @@ def test_the_daemon_ends_with_exit_code_0_on_sigterm_and_has_committed(
 
 
 def _address(log_file: Path) -> str | None:
-    for line in log_file.read_text().splitlines():
-        if line.startswith("{") and (address := json.loads(line).get("address")):
+    for line in log_file.read_text().splitlines(keepends=True):
+        if line.startswith("{") and line.endswith("\n") and (address := json.loads(line).get("address")):
             return str(address)
     return None

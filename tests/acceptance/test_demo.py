@@ -25,7 +25,7 @@ def test_the_demo_prints_the_guides_comparison_and_ends() -> None:
         env=kept,
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=900,
         check=False,
     )
     assert told.returncode == 0, told.stderr[-3000:]

@@ -128,6 +128,7 @@ def test_labels_made_in_mlflow_tell_how_good_the_judge_is_and_a_judge_that_moved
             daemon.eventually(
                 lambda: [each.json["labels"]["kind"] for each in webhook.accepted] == ["judge_moved"], "its page"
             )
+            daemon.eventually(lambda: known()["judges"][0]["frozen"]["changed"] == len(drawn), "all is judged")
             publish(tmp_path, "later", 30)
             daemon.eventually(lambda: held_back(ledger), "the fall, held back")
         told = printed_status(file)

@@ -28,7 +28,7 @@ def test_a_second_daemon_on_a_sqlite_ledger_is_exit_2_and_says_who_has_it(mlflow
     with daemon_process(config("ledger.db"), tmp_path, "first") as first:
         first.ready()
         with daemon_process(config("other name.db"), tmp_path, "second") as second:
-            assert second.process.wait(timeout=60) == 2, second.log
+            assert second.process.wait(timeout=180) == 2, second.log
             assert f"in use by another daemon (process {first.process.pid} on {os.uname().nodename}" in second.log
             assert "a SQLite ledger serves one daemon" in second.log
             assert "Traceback" not in second.log
@@ -36,7 +36,7 @@ def test_a_second_daemon_on_a_sqlite_ledger_is_exit_2_and_says_who_has_it(mlflow
             [sys.executable, "-m", "monitor", "status", "-c", str(tmp_path / "second.yaml")],
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=180,
             check=True,
         )
         assert f":{first.process.pid}:" in status.stdout
@@ -45,4 +45,4 @@ def test_a_second_daemon_on_a_sqlite_ledger_is_exit_2_and_says_who_has_it(mlflow
         with daemon_process(config("ledger.db"), tmp_path, "third") as third:
             third.ready()
             third.process.terminate()
-            assert third.process.wait(timeout=60) == 0
+            assert third.process.wait(timeout=180) == 0

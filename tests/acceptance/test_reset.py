@@ -16,7 +16,7 @@ from monitor.commands.reset import ResetRefused, plan_reset
 from monitor.config import Config
 from monitor.ledger.ledger import Ledger, open_ledger
 from monitor.pipeline.watermarks import PositionBeyondEnd
-from tests.acceptance.running_daemon import running
+from tests.acceptance.running_daemon import eventually, running
 from tests.acceptance.test_replay import event, outcomes, settings_of, verdicts
 
 
@@ -50,7 +50,7 @@ def test_a_topic_made_anew_is_consumed_after_a_reset(kafka: Any, topic: str, mlf
     make_anew(config.source, topic)
     publish_lines(config.source, [event(100, 10)])
     with pytest.raises(PositionBeyondEnd), running(config) as daemon:
-        daemon.thread.join(60)
+        eventually(lambda: not daemon.thread.is_alive(), "it ends")
     assert invoke(tmp_path, settings, "--to", "beginning").exit_code == 2
     done = invoke(tmp_path, settings, "--to", "beginning", "--yes")
     assert done.exit_code == 0, done.output
@@ -69,7 +69,6 @@ def make_anew(source: Any, topic: str) -> None:
     from kafka import KafkaAdminClient
 
     from consumers.kafka_topics import create_topic, describe_topic
-    from tests.acceptance.running_daemon import eventually
 
     admin = KafkaAdminClient(**source.connection())
     admin.delete_topics([topic])

@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 
 from monitor.config import Config
-from tests.acceptance.running_daemon import eventually, running
+from tests.acceptance.running_daemon import eventually, patience_for, running
 
 EVENTS = 500
+PATIENCE_S = patience_for(EVENTS)
 MALFORMED = 50
 DISTINCT = 400
 TWICE = 50
@@ -104,8 +105,16 @@ def test_every_event_of_a_mixed_stream_ends_in_exactly_one_place(
     publish_lines(config.source, mixed_events)
     with running(config) as daemon:
         ledger = open_ledger(ledger_url)
-        daemon.eventually(lambda: ledger.positions.received() == EVENTS, "every event past the watermark")
-        eventually(lambda: not ledger.members.unreconciled("production", 1), "the dataset in line")
+        daemon.eventually(
+            lambda: ledger.positions.received() == EVENTS,
+            "every event past the watermark",
+            patience_s=PATIENCE_S,
+        )
+        eventually(
+            lambda: not ledger.members.unreconciled("production", 1),
+            "the dataset in line",
+            patience_s=PATIENCE_S,
+        )
         eventually(lambda: not ledger.intake.unpublished(1), "every verdict published")
         text = daemon.metrics()
         assert daemon.readiness()[0] == 200
@@ -127,7 +136,11 @@ def test_every_event_of_a_mixed_stream_ends_in_exactly_one_place(
     rewound = configuration(topic, kafka, mlflow_uri, ledger_url, judge_endpoint)
     source = rewound.source.model_copy(update={"group_id": f"again-{topic}"})
     with running(rewound.model_copy(update={"source": source})) as daemon:
-        daemon.eventually(lambda: ledger.positions.received() == 2 * EVENTS, "every event past the watermark again")
+        daemon.eventually(
+            lambda: ledger.positions.received() == 2 * EVENTS,
+            "every event past the watermark again",
+            patience_s=PATIENCE_S,
+        )
     assert judge_endpoint.calls["judge"] == asked
     assert accounted(ledger)["short"]["duplicates"] == 2 * TWICE
     assert_published_once(MlflowClient(mlflow_uri), ledger, config)

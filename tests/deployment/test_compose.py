@@ -14,10 +14,11 @@ from typing import Any
 import httpx
 import pytest
 import yaml
-from prometheus_servers import eventually, free_port
+from prometheus_servers import eventually
 
 from deploy.dashboards.overview import UID
 from monitor.config import load_config
+from monitor.demo.free_ports import free_port
 from monitor.demo.scorers import SALES_EMAIL_SCORERS
 from monitor.demo.traffic import TrafficPlan, parse_rate
 

@@ -8,11 +8,12 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
+from consumers.kafka_archive import read_topic
 from consumers.kafka_publish import publish_lines
 from consumers.settings import SourceSettings
 from monitor.ledger.ledger import open_ledger
 from tests.acceptance.running_daemon import running
-from tests.faults.event_load import event
+from tests.faults.event_load import event, patient
 from tests.faults.extent import choose
 from tests.faults.fault_figures import FaultFigures
 from tests.faults.pauses import hold
@@ -29,18 +30,6 @@ def admin_of(kafka: Any) -> Iterator[Any]:
     admin = KafkaAdminClient(bootstrap_servers=kafka.bootstrap_servers)
     yield admin
     admin.close()
-
-
-def letters_in(kafka: Any, topic: str) -> list[bytes]:
-    """The keys of all letters in the topic."""
-    from kafka import KafkaConsumer
-
-    consumer = KafkaConsumer(
-        topic, bootstrap_servers=kafka.bootstrap_servers, auto_offset_reset="earliest", consumer_timeout_ms=2000
-    )
-    keys = [record.key for record in consumer]
-    consumer.close()
-    return keys
 
 
 def test_the_watermark_waits_for_a_dead_letter_that_cannot_be_delivered(
@@ -68,6 +57,7 @@ def test_the_watermark_waits_for_a_dead_letter_that_cannot_be_delivered(
 
         _publish(config.source, 0)
         daemon.eventually(lambda: verdicts() == VALID * len(SCORERS), "the events around it have their verdicts")
+        daemon.eventually(lambda: trial.received() == VALID // 2, "what comes before it is past the watermark")
         with hold(HOLD_S):
             trial.is_away("kafka")
         assert trial.received() == VALID // 2
@@ -78,6 +68,7 @@ def test_the_watermark_waits_for_a_dead_letter_that_cannot_be_delivered(
         kafka.create_topic(rival, 1)
         _publish(config.source, 1)
         daemon.eventually(lambda: verdicts() == 2 * VALID * len(SCORERS), "the events around it have their verdicts")
+        daemon.eventually(lambda: trial.received() == VALID + 1 + VALID // 2, "so is what comes before the second")
         with hold(HOLD_S):
             trial.is_away("kafka")
         assert trial.received() == VALID + 1 + VALID // 2
@@ -93,7 +84,7 @@ def test_the_watermark_waits_for_a_dead_letter_that_cannot_be_delivered(
         for scorer in SCORERS
         for outcome, count in (("scored", 2 * VALID), ("dead_lettered", 2))
     }
-    delivered = letters_in(kafka, letters)
+    delivered = [letter.key for letter in read_topic(patient(config.source), letters)]
     assert len(set(delivered)) == 1
     FaultFigures.of(
         [f"valid-{number}" for number in range(2 * VALID)],

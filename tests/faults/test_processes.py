@@ -44,6 +44,8 @@ def _document(kafka: Any, topic: str, mlflow_uri: str, ledger_url: str, judge_en
         judge_endpoint.base_url,
         source={"session_timeout": "4s", "heartbeat_interval": "500ms"},
         ledger={"lease_ttl": "4s"},
+        # Nothing is to be asked twice because the machine is busy.
+        judge={"timeout": "30s"},
         pipeline={"workers": WORKERS, "commit_every": "100ms"},
     )
 
@@ -70,6 +72,7 @@ def test_a_daemon_killed_at_random_instants_of_a_load(
             )
             daemon.kill()
         daemon.start()
+        eventually(lambda: daemon.hears, "it hears", while_true=lambda: daemon.running)
         figures = reckoning.settle([f"kill-{number}" for number in range(events)], while_true=lambda: daemon.running)
         assert daemon.terminate() == 0
     figures.report(kills=kills)
@@ -95,6 +98,7 @@ def test_a_daemon_told_to_stop_at_random_instants_of_a_load(
             )
             assert daemon.terminate() == 0
         daemon.start()
+        eventually(lambda: daemon.hears, "it hears", while_true=lambda: daemon.running)
         figures = reckoning.settle([f"stop-{number}" for number in range(events)], while_true=lambda: daemon.running)
         assert daemon.terminate() == 0
     figures.report(stops=stops)

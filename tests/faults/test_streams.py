@@ -19,7 +19,7 @@ from monitor.demo.kafka_broker import KafkaBroker
 from monitor.ledger.ledger import open_ledger
 from tests.acceptance.running_daemon import eventually, running
 from tests.faults.daemon_process import DaemonProcess
-from tests.faults.event_load import EventLoad, event
+from tests.faults.event_load import EventLoad, event, patient
 from tests.faults.extent import choose
 from tests.faults.reckoning import Reckoning
 from tests.faults.shifted_clock import ShiftedClock
@@ -78,14 +78,14 @@ def test_a_broker_that_is_killed_under_load(mlflow_uri: str, tmp_path: Path, jud
         with running(config) as daemon:
             with EventLoad(config.source, "before", per_second=20.0) as load:
                 daemon.eventually(lambda: reckoning.received() >= 10, "events flow")
-            publish_lines(config.source, [event(f"before-{load.sent + number}") for number in range(30)])
+            publish_lines(patient(config.source), [event(f"before-{load.sent + number}") for number in range(30)])
             events = load.sent + 30
             broker.kill()
             daemon.eventually(lambda: not daemon.readiness()[1]["dependencies"]["kafka"]["up"], "the outage is known")
             broker.start()
             began_s = time.monotonic()
             daemon.eventually(lambda: daemon.readiness()[0] == 200, "ready again")
-            publish_lines(config.source, [event(f"before-{events + number}") for number in range(20)])
+            publish_lines(patient(config.source), [event(f"before-{events + number}") for number in range(20)])
             daemon.eventually(lambda: reckoning.received() > events, "events flow again")
             flows_s = time.monotonic() - began_s
             figures = reckoning.settle([f"before-{number}" for number in range(events + 20)])
@@ -100,8 +100,10 @@ def test_copies_in_any_order(kafka: Any, topic: str, mlflow_uri: str, tmp_path: 
     copies = [number for number in range(events) for _ in range(rng.randint(1, 3))]
     rng.shuffle(copies)
     ledger_url = f"sqlite:///{tmp_path / 'ledger.db'}"
-    config = fault_config(kafka.bootstrap_servers, topic, mlflow_uri, ledger_url, judge_endpoint.base_url)
-    producer = ReliableProducer(config.source)
+    config = fault_config(
+        kafka.bootstrap_servers, topic, mlflow_uri, ledger_url, judge_endpoint.base_url, judge={"timeout": "30s"}
+    )
+    producer = ReliableProducer(patient(config.source))
     for number in copies:
         producer.send(topic, event(f"copy-{number}"), key=str(rng.random()).encode())
     producer.flush()
@@ -138,7 +140,7 @@ def test_poison_of_twenty_kinds(kafka: Any, topic: str, mlflow_uri: str, tmp_pat
     config = fault_config(
         kafka.bootstrap_servers, topic, mlflow_uri, ledger_url, judge_endpoint.base_url, dead_letters={"hold": "0s"}
     )
-    producer = ReliableProducer(config.source)
+    producer = ReliableProducer(patient(config.source))
     everything = [(value, headers) for value, headers, _ in poison.values()] + [(value, ()) for value in good]
     random.Random(9).shuffle(everything)
     for value, headers in everything:
@@ -174,6 +176,7 @@ def test_a_clock_that_jumps_by_hours(
         judge_endpoint.base_url,
         # A clock hours behind finds every event to be of the future; how far is allowed is a setting.
         source={"limits": {"future": "30d"}},
+        judge={"timeout": "30s"},
     )
     ledger = open_ledger(ledger_url)
     reckoning = Reckoning.begin(topic, ledger, mlflow_uri, judge_endpoint)

@@ -7,7 +7,9 @@ from collections import Counter
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import pytest
 
 from consumers.settings import SourceSettings
 from monitor.config import Config
@@ -17,6 +19,9 @@ from tests.acceptance.running_daemon import RunningDaemon, patience_for
 from tests.faults.event_load import EventLoad
 from tests.faults.fault_figures import FaultFigures
 from tests.faults.pauses import hold
+
+if TYPE_CHECKING:
+    from mlflow.tracking import MlflowClient
 
 SCORERS = ("safety", "short")
 # The fewest events before a fault, and after it.
@@ -167,7 +172,14 @@ def assessments_of(mlflow_uri: str, experiment: str, prefix: str) -> Counter[tup
     """
     from mlflow.tracking import MlflowClient
 
-    client = MlflowClient(mlflow_uri)
+    with pytest.MonkeyPatch.context() as patch:
+        # The daemon's patience may be cut down to that of a fault; this question is the test's own.
+        patch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "60")
+        patch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")
+        return _assessments(MlflowClient(mlflow_uri), experiment, prefix)
+
+
+def _assessments(client: MlflowClient, experiment: str, prefix: str) -> Counter[tuple[str, str]]:
     found = client.get_experiment_by_name(experiment)
     counted: Counter[tuple[str, str]] = Counter()
     token: str | None = None

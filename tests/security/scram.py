@@ -19,7 +19,7 @@ def set_scram_password(broker, password):
             assert refusals == {"bob": None}
     finally:
         admin.close()
-    deadline, turn = time.monotonic() + 30, threading.Event()
+    deadline, turn = time.monotonic() + 120, threading.Event()
     while not all(_takes(broker, mechanism, password) for mechanism in _MECHANISMS):
         assert time.monotonic() < deadline
         turn.wait(0.1)
@@ -37,7 +37,7 @@ def _takes(broker, mechanism, password):
         "sasl_plain_password": password,
     }
     try:
-        describe_topic(options, "none", timeout_s=1)
+        describe_topic(options, "none", timeout_s=5)
     except SourceUnavailable:
         return False
     return True

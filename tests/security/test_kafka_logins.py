@@ -2,6 +2,7 @@
 
 import threading
 import time
+from datetime import timedelta
 
 import pytest
 from pydantic import SecretStr
@@ -75,14 +76,20 @@ def _mutual_tls(kafka, topic, authority, client):
 
 def _received(source, count):
     values = []
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while len(values) < count and time.monotonic() < deadline:
         values += [message.value for message in source.poll(0.1).messages]
     return values
 
 
+def _patient(settings):
+    """A listener that has just begun may take longer than `_settings` allows."""
+    return settings.model_copy(update=dict.fromkeys(("connect_timeout", "request_timeout"), timedelta(seconds=30)))
+
+
 def _works(settings):
     """Admin, producer and consumer, one after the other."""
+    settings = _patient(settings)
     create_topic(settings.connection(), f"{settings.topic}-made", 2)
     assert describe_topic(settings.connection(), settings.topic).partitions == 1
     assert publish_lines(settings, [b"one", b"two"], lambda _: None) == 2
@@ -211,7 +218,7 @@ def test_a_running_consumer_connects_again_with_the_new_password(guarded_kafka, 
         set_scram_password(guarded_kafka, secret.current)
         guarded_kafka.stop()
         guarded_kafka.start()
-        publish_lines(_scram(guarded_kafka, guarded_topic, password=secret), [b"after"], lambda _: None)
+        publish_lines(_patient(_scram(guarded_kafka, guarded_topic, password=secret)), [b"after"], lambda _: None)
         assert b"after" in _received(source, 1)
     finally:
         source.close()

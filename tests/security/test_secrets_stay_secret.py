@@ -126,7 +126,7 @@ def _written(folder, values):
 
 def _said(*arguments, **environment):
     command = [sys.executable, "-m", "monitor", *map(str, arguments)]
-    done = subprocess.run(command, env=_environment(**environment), capture_output=True, check=False, timeout=200)
+    done = subprocess.run(command, env=_environment(**environment), capture_output=True, check=False, timeout=600)
     return done.returncode, (done.stdout + done.stderr).decode()
 
 

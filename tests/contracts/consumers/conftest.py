@@ -113,7 +113,7 @@ def _letters(settings):
     reader = KafkaSource(settings.model_copy(update={"topic": settings.dead_letters, "dead_letter_topic": None}))
     reader.start()
     found = []
-    for _ in range(50):
+    for _ in range(300):
         found.extend(reader.poll(0.2).messages)
         if found and not sum(reader.lag().values()):
             break

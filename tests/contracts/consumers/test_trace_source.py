@@ -37,7 +37,7 @@ class Seen:
             self.source.release(batch.leaving)
         return batch
 
-    def until(self, condition, polls=150):
+    def until(self, condition, polls=600):
         """Poll until the condition holds."""
         for _ in range(polls):
             if condition():
@@ -150,7 +150,7 @@ def test_a_member_finishes_and_commits_what_another_wants_before_that_gets_it(st
     first = Seen(members(), lets_go=False)
     first.until(lambda: first.owned == _all(stream))
     second = Seen(members())
-    for _ in range(100):
+    for _ in range(600):
         first.poll()
         second.poll()
         if first.leaving:
@@ -165,7 +165,7 @@ def test_a_member_finishes_and_commits_what_another_wants_before_that_gets_it(st
     assert first.source.committed(leaving) == dict.fromkeys(leaving, 7)
     first.source.release(leaving)
     first.source.commit(dict.fromkeys(leaving, 3))
-    for _ in range(100):
+    for _ in range(600):
         first.poll()
         second.poll()
         if second.owned:

@@ -26,6 +26,13 @@ def limited(url: str, **limits: str) -> str:
     return sqlalchemy.make_url(url).update_query_dict({"options": options}).render_as_string(hide_password=False)
 
 
+@pytest.fixture
+def postgres_ledger(postgres_ledger_url: str) -> str:
+    """The URL of a database that has a ledger's tables: they are made before a test's limits hold."""
+    open_ledger(postgres_ledger_url).close()
+    return postgres_ledger_url
+
+
 def in_a_transaction(ledger: Ledger, *statements: str, between: Callable[[], object] = lambda: None) -> None:
     """Run statements in one transaction, doing something between."""
     with ledger.database.write() as connection:
@@ -34,11 +41,10 @@ def in_a_transaction(ledger: Ledger, *statements: str, between: Callable[[], obj
             between()
 
 
-def test_a_server_that_falls_silent_is_given_up(postgres_ledger_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_that_falls_silent_is_given_up(postgres_ledger: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """What accepts and never answers is unavailable in bounded time, at a query and at connecting; then all is well."""
     monkeypatch.setattr(BoundedConnection, "answer_within_s", 1.0)
-    open_ledger(postgres_ledger_url).close()
-    with proxy_to(postgres_ledger_url) as (proxy, url):
+    with proxy_to(postgres_ledger) as (proxy, url):
         ledger = open_ledger(url)
         ledger.positions.open("traces", 0, 0)
         proxy.silent.set()
@@ -55,12 +61,12 @@ def test_a_server_that_falls_silent_is_given_up(postgres_ledger_url: str, monkey
 
 
 def test_a_transaction_whose_server_falls_silent_is_undone(
-    postgres_ledger_url: str, monkeypatch: pytest.MonkeyPatch
+    postgres_ledger: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What was written before the silence is not there afterwards."""
     monkeypatch.setattr(BoundedConnection, "answer_within_s", 1.0)
-    straight = open_ledger(postgres_ledger_url)
-    with proxy_to(postgres_ledger_url) as (proxy, url):
+    straight = open_ledger(postgres_ledger)
+    with proxy_to(postgres_ledger) as (proxy, url):
         ledger = open_ledger(url)
         insert = "INSERT INTO tracewatch_jobs (job) VALUES ('half')"
         with pytest.raises(LedgerUnavailable, match="did not answer within 1 s"):
@@ -90,13 +96,13 @@ def test_the_server_is_told_the_limits(postgres_ledger_url: str) -> None:
     ledger.close()
 
 
-def test_a_statement_or_a_lock_that_takes_too_long_is_given_up(postgres_ledger_url: str) -> None:
+def test_a_statement_or_a_lock_that_takes_too_long_is_given_up(postgres_ledger: str) -> None:
     """Both are unavailability, and the next transaction works."""
-    ledger = open_ledger(limited(postgres_ledger_url, statement_timeout="300ms"))
+    ledger = open_ledger(limited(postgres_ledger, statement_timeout="300ms"))
     with pytest.raises(LedgerUnavailable, match="statement timeout"):
         in_a_transaction(ledger, "SELECT pg_sleep(60)")
     ledger.probe()
-    waiting = open_ledger(limited(postgres_ledger_url, lock_timeout="300ms"))
+    waiting = open_ledger(limited(postgres_ledger, lock_timeout="300ms"))
     lock = "LOCK TABLE tracewatch_jobs IN EXCLUSIVE MODE"
     with ledger.database.write() as connection:
         connection.exec_driver_sql(lock)
@@ -108,11 +114,11 @@ def test_a_statement_or_a_lock_that_takes_too_long_is_given_up(postgres_ledger_u
 
 
 def test_a_client_that_freezes_in_the_middle_of_a_batch_holds_its_locks_no_longer_than_a_transaction_may_last(
-    postgres_ledger_url: str,
+    postgres_ledger: str,
 ) -> None:
     """To the server it is neither idle nor at a statement: it waits for the rest of the batch."""
-    frozen = open_ledger(limited(postgres_ledger_url, transaction_timeout="500ms"))
-    other = open_ledger(limited(postgres_ledger_url, lock_timeout="10s"))
+    frozen = open_ledger(limited(postgres_ledger, transaction_timeout="500ms"))
+    other = open_ledger(limited(postgres_ledger, lock_timeout="10s"))
     frozen.positions.open("traces", 0, 0)
     update = "UPDATE tracewatch_positions SET next_offset = next_offset + 1"
 
@@ -134,10 +140,10 @@ def test_a_client_that_freezes_in_the_middle_of_a_batch_holds_its_locks_no_longe
     other.close()
 
 
-def test_a_holder_that_freezes_in_a_transaction_loses_the_lease(postgres_ledger_url: str) -> None:
+def test_a_holder_that_freezes_in_a_transaction_loses_the_lease(postgres_ledger: str) -> None:
     """The server ends its transaction, which held the lease's row; another takes over, and nothing was written."""
-    frozen = open_ledger(limited(postgres_ledger_url, idle_in_transaction_session_timeout="300ms"))
-    other = open_ledger(postgres_ledger_url)
+    frozen = open_ledger(limited(postgres_ledger, idle_in_transaction_session_timeout="300ms"))
+    other = open_ledger(postgres_ledger)
     token = frozen.lease.acquire("leader", "frozen", 1.0, 0)
 
     def publish() -> None:

@@ -134,7 +134,7 @@ def test_published_lines_arrive_byte_for_byte(kafka, topic):
     assert reported == [3]
     source, values = KafkaSource(settings), []
     source.start()
-    for _ in range(100):
+    for _ in range(600):
         values += [message.value for message in source.poll(0.1).messages]
         if len(values) == 3:
             break
@@ -159,7 +159,7 @@ def test_a_letter_that_is_too_large_for_its_topic_is_cut_and_says_so(kafka, topi
     reader = KafkaSource(settings.model_copy(update={"topic": settings.dead_letters}))
     reader.start()
     found = []
-    for _ in range(100):
+    for _ in range(600):
         found += reader.poll(0.1).messages
         if found:
             break

@@ -82,9 +82,11 @@ def polling(*members):
 
     thread = threading.Thread(target=run)
     thread.start()
-    yield
-    stop.set()
-    thread.join()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
 
 
 def test_a_member_whose_identity_another_consumer_takes_is_told_although_it_has_nothing_to_commit(join):
@@ -132,17 +134,21 @@ def hand_over_begins(first, second):
     """Polls both until the first is asked for partitions, which it keeps for now."""
     leaving = ()
     until(lambda: len(first.owned) == 3, first)
-    while not leaving:
+
+    def asked():
+        nonlocal leaving
         leaving = first.source.poll(0.05).leaving
-        second.poll()
+        return leaving
+
+    until(asked, second)
     return set(leaving)
 
 
 def test_a_member_that_hands_over_for_longer_than_the_session_stays_a_member(join):
     """Its heartbeats go on: nobody gets the partition before it lets go, and its commit counts."""
-    first, second = (join(session_timeout=timedelta(seconds=1)) for _ in range(2))
+    first, second = (join(session_timeout=timedelta(seconds=3)) for _ in range(2))
     leaving = hand_over_begins(first, second)
-    until_s = time.monotonic() + 3
+    until_s = time.monotonic() + 6
     while time.monotonic() < until_s:
         assert not first.source.poll(0.05).revoked
         second.poll()
@@ -155,7 +161,7 @@ def test_a_member_that_hands_over_for_longer_than_the_session_stays_a_member(joi
 
 def test_a_member_that_hands_over_while_others_join_is_waited_for_no_longer_than_the_poll_interval(join):
     """Then the group goes on without it, and it is told, and must not commit for what is another's."""
-    patience = {"session_timeout": timedelta(seconds=1), "max_poll_interval": timedelta(seconds=2)}
+    patience = {"session_timeout": timedelta(seconds=3), "max_poll_interval": timedelta(seconds=4)}
     first, second = (join(**patience) for _ in range(2))
     leaving = hand_over_begins(first, second)
     third = join(**patience)
@@ -169,7 +175,7 @@ def test_a_member_that_hands_over_while_others_join_is_waited_for_no_longer_than
 
 def test_what_was_to_be_handed_over_is_lost_when_the_group_goes_on_without_us(join):
     """A member that is frozen in the middle of handing over must not commit for what is another's by then."""
-    first, second = (join(session_timeout=timedelta(seconds=1)) for _ in range(2))
+    first, second = (join(session_timeout=timedelta(seconds=3)) for _ in range(2))
     leaving = hand_over_begins(first, second)
     first.source._client._coordinator.reset_generation()
     until(lambda: set(first.gone) >= leaving, first, second)

@@ -45,7 +45,7 @@ def test_the_broker_dies_with_a_process_that_is_killed(tmp_path):
         assert "kafka.Kafka" in java.cmdline()
         owner.send_signal(signal.SIGKILL)
         owner.wait()
-        gone, alive = psutil.wait_procs([java], timeout=15)
+        gone, alive = psutil.wait_procs([java], timeout=60)
     assert not alive
     assert gone
 

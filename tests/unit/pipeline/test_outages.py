@@ -15,6 +15,7 @@ from monitor.ledger.errors import LedgerUnavailable
 from monitor.ledger.positions import Positions
 from monitor.traces.errors import TraceStoreUnavailable
 from monitor.traces.memory_store import MemoryTraceStore
+from scorers.errors import JudgeUnavailable
 
 
 class Away(requests.exceptions.ConnectionError):
@@ -223,7 +224,12 @@ def test_a_stop_while_a_service_is_away_ends_the_wait(stage):
         failed.set()
         raise Away("refused")
 
+    def canary():
+        raise JudgeUnavailable("refused")
+
     stage.scorer("safe", answer=answer)
+    # Where it answered, the trace would be given up before the stop is seen.
+    stage.canary = canary
     stage.event("one")
     stage.run(failed.is_set)
     assert stage.topic.commits == {}

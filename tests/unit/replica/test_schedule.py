@@ -115,7 +115,7 @@ def test_leaving_waits_for_the_run_under_way_and_starts_no_other() -> None:
     schedule.add("job", SOON, job)
     with schedule:
         assert started.wait(PATIENCE_S)
-        threading.Timer(0.05, leaving.set).start()
+        threading.Timer(0.5, leaving.set).start()
     assert events == ["begin", "end"]
 
 

@@ -139,7 +139,7 @@ def test_an_endpoint_that_fails_for_all_is_left_alone_and_probed_by_one_call(
     endpoint: ScriptedEndpoint, suite: Any, make_trace: MakeTrace
 ) -> None:
     """Three outages open the circuit; then no call is sent, until the pause is over and one probe closes it."""
-    scorers, trace = suite(circuit={"failures": 3, "first_pause": "1s"}), make_trace()
+    scorers, trace = suite(circuit={"failures": 3, "first_pause": "4s"}), make_trace()
     endpoint.fail("500")
     for _ in range(3):
         with pytest.raises(JudgeUnavailable, match="HTTP 500"):
@@ -178,10 +178,10 @@ def test_fewer_calls_at_once_go_to_an_endpoint_that_is_overloaded(
 def test_waiting_for_a_place_is_not_the_scorers_duration(
     endpoint: ScriptedEndpoint, suite: Any, make_trace: MakeTrace
 ) -> None:
-    """Eight threads, one place, calls of 50 ms: the last one waits for seven and took one."""
+    """Eight threads, one place, calls of 300 ms: the last one waits for seven and took one."""
     scorers, trace = suite(concurrency=1), make_trace()
     scorers.score("safety", trace)
-    endpoint.latency_s = 0.05
+    endpoint.latency_s = 0.3
     began = time.monotonic()
     with ThreadPoolExecutor(8) as pool:
         outcomes = list(pool.map(lambda _: scorers.score("safety", trace), range(8)))

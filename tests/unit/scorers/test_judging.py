@@ -109,7 +109,7 @@ def test_many_threads_score_at_once_within_the_bound(configured: Configure, judg
     """Sixteen threads, each with its own verdict and tokens, never more than three calls at the endpoint."""
     suite = suite_of(configured(concurrency=3))
     trace = make_trace()
-    judge.hold, judge.hold_s = threading.Event(), 0.03
+    judge.hold, judge.hold_s = threading.Event(), 0.2
     with ThreadPoolExecutor(16) as pool:
         outcomes = list(pool.map(lambda _: suite.score("s", trace), range(24)))
     assert {(o.verdict.label, o.input_tokens) for o in outcomes} == {("pass", 11)}
