@@ -160,10 +160,11 @@ class Book:
 
     def _take_in(self, key: Key, bets: Sequence[SeriesBet], end_ms: int) -> SeriesRow:
         scorer = self._scorers[key[0]]
+        strata = self._references_of_strata(key, scorer)
         state = closed(
             self._states[key],
             scorer.policy,
-            [Bet(scores=[self._score(key, scorer, each) for each in bet.verdicts], old=bet.old) for bet in bets],
+            [Bet(scores=[self._score(scorer, each, strata) for each in bet.verdicts], old=bet.old) for bet in bets],
             began_ms=end_ms - self._block_ms,
             at_ms=end_ms,
             clock=self.clock.shares,
@@ -183,20 +184,28 @@ class Book:
         self._states[key], self._rows[key] = state, row
         return row
 
-    def _score(self, key: Key, scorer: WatchedScorer, verdict: OpenVerdict) -> Score:
+    def _score(self, scorer: WatchedScorer, verdict: OpenVerdict, strata: Mapping[str, float]) -> Score:
+        mix = self._settings.mix_adjustment
+        reference = strata.get(f"{mix}={verdict.segments.get(mix)}") if strata and mix is not None else None
         passed = verdict.label == "pass"
         graded = verdict.value if scorer.measure == "value" else None
         return Score(
             weight=scorer.smallest_probability / verdict.probability,
             passed=passed,
             measure=float(passed) if graded is None else graded,
-            reference=self._stratum_reference(key, scorer, verdict),
+            reference=reference,
             teaches=scorer.teacher is None or scorer.teacher == verdict.app_version,
+            # The reference of all the traffic is too high for a hard stratum once the easy ones have their own.
+            bets=reference is not None or not strata,
         )
 
-    def _stratum_reference(self, key: Key, scorer: WatchedScorer, verdict: OpenVerdict) -> float | None:
+    def _references_of_strata(self, key: Key, scorer: WatchedScorer) -> Mapping[str, float]:
+        """Segment -> its own reference, of the strata that `all` is adjusted for and that have one."""
         mix = self._settings.mix_adjustment
-        if mix is None or key[1] != ALL or scorer.policy.source == "target" or mix not in verdict.segments:
-            return None
-        stratum = self._states.get((key[0], f"{mix}={verdict.segments[mix]}"))
-        return None if stratum is None else stratum.reference
+        if mix is None or key[1] != ALL or scorer.policy.source == "target":
+            return {}
+        return {
+            segment: state.reference
+            for (name, segment), state in self._states.items()
+            if name == key[0] and segment.startswith(f"{mix}=") and state.reference is not None
+        }

@@ -84,7 +84,8 @@ class SeriesFindings:
             kind="production_regression",
             scorer=key[0],
             segment=key[1],
-            severity=self.severities[key[0]] if held_back is None else "none",
+            # Receivers that know of it would take a fall of its severity for its end: they read the reason instead.
+            severity=self.severities[key[0]] if held_back is None or _is_told(opened) else "none",
             bad=bad,
             details=self._details(key, state, opened, said) if bad else {},
         )
@@ -138,7 +139,7 @@ def is_gone(key: Key, rows: Mapping[Key, SeriesRow], states: Mapping[Key, Series
 
 
 def _is_told(row: AlertRow | None) -> bool:
-    """Whether receivers know of it, who would take its severity's fall for its end."""
+    """Whether receivers know of it."""
     return row is not None and row.state == "firing" and row.severity != "none"
 
 

@@ -128,7 +128,7 @@ def _word(
     if unknown is not None:
         return "unknown", unknown
     if state.phase == "learning":
-        return "learning", f"{state.learnt.n} of {scorer.policy.reference_verdicts} verdicts for its reference"
+        return "learning", f"{state.learnt.verdicts} of {scorer.policy.reference_verdicts} verdicts for its reference"
     if drop is None and scorer.alerting:
         return "unknown", "no fall of any size would be noticed within a day"
     return "good", None

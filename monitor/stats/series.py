@@ -21,6 +21,9 @@ Source = Literal["target", "baseline", "learned"]
 SHOWN_FROM: Final = 50
 """A window is shown from this many verdicts on; until then the one before it."""
 
+_FEWEST_BETS: Final = 30
+"""From fewer the variance between them is not known, however many verdicts they are."""
+
 _NOTHING_SEEN: Final = WindowSums()
 _NOTHING_LEARNT: Final = Learnt()
 
@@ -35,6 +38,7 @@ class Score:
         measure: what is bet on, 0 to 1: 1 and 0 for pass and fail, or the score of a scorer that gives numbers.
         reference: that of its stratum, None for the series' own.
         teaches: whether a reference may be learnt from it.
+        bets: whether it is bet on; not where other strata are held against their own and this one's is not known.
     """
 
     weight: float
@@ -42,6 +46,7 @@ class Score:
     measure: float
     reference: float | None = None
     teaches: bool = True
+    bets: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -225,13 +230,15 @@ def closed(
         most_deposit: the most that one bet may deposit, in hours.
     """
     state = _seen(state, policy, bets, at_ms)
-    betting = [bet for bet in bets if not bet.old and bet.scores]
     if state.phase == "learning":
         return _learnt(state, policy, bets, clock)
+    present = [bet for bet in bets if not bet.old and bet.scores]
+    if state.phase == "regressed":
+        return _recovering(state, present, clock) if present else state
+    betting = [[score for score in bet.scores if score.bets] for bet in present]
+    betting = [scores for scores in betting if scores]
     if not betting:
         return state
-    if state.phase == "regressed":
-        return _recovering(state, betting, clock)
     deposit = max(0.0, min(clock - state.deposited, most_deposit))
     state = replace(state, deposited=clock)
     return _watched(state, policy, betting, began_ms=began_ms, at_ms=at_ms, deposit=deposit)
@@ -252,25 +259,26 @@ def _seen(state: SeriesState, policy: Policy, bets: Sequence[Bet], at_ms: int) -
 def _learnt(state: SeriesState, policy: Policy, bets: Sequence[Bet], clock: float) -> SeriesState:
     learnt = state.learnt
     for bet in bets:
-        for score in bet.scores:
-            if score.teaches:
-                learnt = learnt.seen(score.weight, score.measure)
-    if learnt.n < policy.reference_verdicts:
+        # As it will be bet: where sessions differ in length, the rate of all verdicts is not what a session comes to.
+        teaching = [score for score in bet.scores if score.teaches]
+        if teaching:
+            learnt = learnt.seen(*_mean(teaching), len(teaching))
+    if learnt.verdicts < policy.reference_verdicts or learnt.n < _FEWEST_BETS:
         return replace(state, learnt=learnt)
     reference = lower(learnt, tolerance=policy.tolerance)
     return replace(state, phase="watching", learnt=learnt, reference=reference, deposited=clock)
 
 
 def _watched(
-    state: SeriesState, policy: Policy, bets: Sequence[Bet], *, began_ms: int, at_ms: int, deposit: float
+    state: SeriesState, policy: Policy, bets: Sequence[Sequence[Score]], *, began_ms: int, at_ms: int, deposit: float
 ) -> SeriesState:
     reference = _reference(state)
     moved, verdicts, failures = NO_FACTORS, 0, 0.0
-    for bet in bets:
-        size, lowest = _stake(bet, reference)
+    for scores in bets:
+        size, lowest = _stake(scores, reference)
         moved = added(moved, factors(reference, size, lowest=lowest))
-        verdicts += len(bet.scores)
-        failures += fsum(1 - score.measure for score in bet.scores)
+        verdicts += len(scores)
+        failures += fsum(1 - score.measure for score in scores)
     evidence = advance(state.evidence, moved, deposit=deposit, at_ms=began_ms, verdicts=verdicts, failures=failures)
     if strength(evidence, policy.threshold) < 1:
         return replace(state, evidence=evidence)
@@ -291,28 +299,30 @@ def _recovering(state: SeriesState, bets: Sequence[Bet], clock: float) -> Series
     recovery = state.recovery
     if recovery is None:
         raise ValueError("a series that has regressed has a test of its recovery")
-    recovery = advance_recovery(recovery, [_mean(bet) for bet in bets])
+    recovery = advance_recovery(recovery, [_mean(bet.scores) for bet in bets])
     if not recovered(recovery):
         return replace(state, recovery=recovery)
     # The time of the regression is no deposit: the test was paused.
     return replace(state, phase="watching", recovery=None, alarm=None, evidence=NO_EVIDENCE, deposited=clock)
 
 
-def _stake(bet: Bet, reference: float) -> tuple[float, float]:
+def _stake(scores: Sequence[Score], reference: float) -> tuple[float, float]:
     """The size of a bet, and what it would be had every verdict passed.
 
     The mean of w * (p - y) over the bet's verdicts, p the reference of the verdict's own stratum.
     """
-    own = [(reference if score.reference is None else score.reference, score) for score in bet.scores]
+    own = [(reference if score.reference is None else score.reference, score) for score in scores]
     size = fsum(score.weight * (p - score.measure) for p, score in own) / len(own)
     lowest = fsum(score.weight * (p - 1) for p, score in own) / len(own)
     return size, lowest
 
 
-def _mean(bet: Bet) -> tuple[float, float]:
+def _mean(scores: Sequence[Score]) -> tuple[float, float]:
     """(weight, measure) of a bet: a single verdict's own, else the mean weight and the weighted mean."""
-    weight = fsum(score.weight for score in bet.scores)
-    return weight / len(bet.scores), fsum(score.weight * score.measure for score in bet.scores) / weight
+    if len(scores) == 1:
+        return scores[0].weight, scores[0].measure
+    weight = fsum(score.weight for score in scores)
+    return weight / len(scores), fsum(score.weight * score.measure for score in scores) / weight
 
 
 def _reference(state: SeriesState) -> float:

@@ -32,7 +32,9 @@ class StatisticsSettings(BaseModel):
         default=timedelta(hours=1), ge=timedelta(minutes=1), description="Event time of one bet with `unit: block`."
     )
     reference_verdicts: int = Field(
-        default=1000, ge=300, description="Verdicts from which a reference is learnt; fewer than 300 teach too little."
+        default=1000,
+        ge=300,
+        description="Verdicts from which a reference is learnt, of at least 30 bets; fewer than 300 teach too little.",
     )
     tolerance: float = Field(
         default=0.01, ge=0, lt=1, description="What a learnt reference is lowered by beyond its own uncertainty."

@@ -58,7 +58,7 @@ def _delay_after(
 
 
 def _counted(passes: int, n: int) -> Learnt:
-    return Learnt(n=n, w=float(n), wy=float(passes), w2=float(n), w2y=float(passes), w2y2=float(passes))
+    return Learnt(n=n, verdicts=n, w=float(n), wy=float(passes), w2=float(n), w2y=float(passes), w2y2=float(passes))
 
 
 def verdicts_to_recover(rng: np.random.Generator, change: Change, tolerance: float, *, runs: int) -> float:

@@ -266,6 +266,19 @@ def test_a_regression_is_held_back_while_the_judge_has_moved(ledger: Ledger, tok
     assert (row.severity, "held_back" in row.details, row.details["before"]) == ("page", False, 0.9)
 
 
+def test_a_regression_that_was_told_before_the_judge_is_found_to_have_moved_says_so_and_stays_a_page(
+    ledger: Ledger, token: LeaseToken
+) -> None:
+    """The frozen set is judged once a day. Receivers would take a page that is sent no more for its end."""
+    fill(ledger, "f" * 30)
+    closing(ledger).close(token, BEGAN_MS + 33 * MINUTE_MS)
+    alerting(ledger).look(token, BEGAN_MS + 33 * MINUTE_MS)
+    reason = "judge moved, not your app"
+    alerting(ledger, held_back=lambda _rows, _scorer: reason).look(token, BEGAN_MS + 34 * MINUTE_MS)
+    [row] = alerts(ledger, "production_regression")
+    assert (row.state, row.severity, row.details["held_back"]) == ("firing", "page", reason)
+
+
 def test_silence_is_unknown_after_a_while_and_verdicts_end_it(ledger: Ledger, token: LeaseToken) -> None:
     """A scorer that has stopped, and a release that was expected and never came, are told of; `all` is well."""
     end_ms = fill(ledger, "p" * 60)
