@@ -69,14 +69,16 @@ def check_judge(settings: JudgeSettings) -> str:
     base = _base(settings)
     response = _ask(settings, lambda client: client.get(f"{base}/models"))
     if response.status_code in _NOT_OFFERED:
-        response = _ask(settings, lambda client: client.post(f"{base}/chat/completions", json=_question(settings)))
+        response = _ask(
+            settings, lambda client: client.post(f"{base}/chat/completions", json=_question(settings.model))
+        )
     if not response.is_success:
         raise JudgeUnavailable(_refusal(response), endpoint=base, status=response.status_code)
     return base
 
 
-def ask_canary(settings: JudgeSettings) -> None:
-    """Ask for one short completion: whether the endpoint answers at all, or fails on some traces only.
+def ask_canary(settings: JudgeSettings, model: str) -> None:
+    """Ask the model for one short completion: whether the endpoint answers at all, or fails on some traces only.
 
     Raises:
         JudgeUnavailable: it does not answer; `calls` is 1.
@@ -84,7 +86,7 @@ def ask_canary(settings: JudgeSettings) -> None:
     key = _key(settings)
     address = f"{_base(settings)}/chat/completions"
     try:
-        ChatHttp(settings).post(address, {"Authorization": f"Bearer {key}"}, _question(settings))
+        ChatHttp(settings).post(address, {"Authorization": f"Bearer {key}"}, _question(model))
     except JudgeUnavailable as outage:
         outage.calls = 1
         raise
@@ -102,9 +104,9 @@ def _key(settings: JudgeSettings) -> str:
     return given or os.environ.get("OPENAI_API_KEY") or _NO_KEY
 
 
-def _question(settings: JudgeSettings) -> dict[str, Any]:
+def _question(model: str) -> dict[str, Any]:
     question = {"role": "user", "content": "Answer with the word yes."}
-    return {"model": settings.model_uri.removeprefix("openai:/"), "messages": [question]}
+    return {"model": model.removeprefix("openai:/"), "messages": [question]}
 
 
 def _ask(settings: JudgeSettings, request: Callable[[httpx.Client], httpx.Response]) -> httpx.Response:

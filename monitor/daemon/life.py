@@ -212,6 +212,7 @@ class Daemon:
         self._registry.register(GroupMetrics(config.app, reader.read, self._clock))
 
     def _build_effects(self, ledger: Ledger, traces: MlflowTraceStore, suite: ScorerSuite) -> Effects:
+        models = self._config.judging_models
         return Effects(
             policy=assembly.policy_of(self._config, list(suite)),
             ledger=ledger,
@@ -224,7 +225,7 @@ class Daemon:
                 patience=self._patience,
                 clock=self._clock,
                 spending=assembly.spending_of(self._config, ledger, self._clock),
-                canary=partial(ask_canary, self._config.judge),
+                canary=lambda scorer: ask_canary(self._config.judge, models[scorer]),
                 log=self._log,
             ),
             curation=assembly.curation_of(self._config, ledger),

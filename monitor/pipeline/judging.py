@@ -26,8 +26,8 @@ from scorers.values import Verdict
 class Judging:
     """Turns a trace that is owed a verdict into a verdict row. Threads may share it.
 
-    `canary` asks the judge something short: where that is answered, an endpoint that fails on a trace again and again
-    fails because of the trace.
+    `canary` asks a scorer's judge something short: where that is answered, an endpoint that fails on a trace again and
+    again fails because of the trace.
     """
 
     suite: ScorerSuite
@@ -36,7 +36,7 @@ class Judging:
     patience: Patience
     clock: Clock
     spending: Spending
-    canary: Callable[[], None]
+    canary: Callable[[str], None]
     log: FilteringBoundLogger
     record: JudgeRecord = field(default_factory=JudgeRecord)
 
@@ -122,7 +122,7 @@ class Judging:
         except (SpendExhausted, ServiceUnavailable):
             return False
         try:
-            self.canary()
+            self.canary(scorer)
         except JudgeUnavailable:
             answers = False
         else:

@@ -108,7 +108,7 @@ class Stage:
     dead_letters: DeadLetterSettings = field(default_factory=lambda: DeadLetterSettings(hold=timedelta(0)))
     dataset_settings: DatasetSettings | None = None
     spend: SpendSettings = field(default_factory=SpendSettings)
-    canary: Callable[[], None] = lambda: None
+    canary: Callable[[str], None] = lambda _scorer: None
     is_ours: Callable[[TraceEvent], bool] = lambda _event: True
     ledgers: list[Ledger] = field(default_factory=list)
     stop: threading.Event = field(default_factory=threading.Event)

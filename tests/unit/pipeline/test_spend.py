@@ -209,7 +209,7 @@ class Down(JudgeUnavailable):
 def test_where_every_worker_holds_a_poisoned_trace_the_canary_tells(stage):
     """Four workers, four traces that the judge fails on, nobody else: error verdicts, as the canary is answered."""
     canaries = []
-    stage.canary = lambda: canaries.append(1)
+    stage.canary = canaries.append
 
     def answer(_inputs):
         raise requests.exceptions.ConnectionError("refused")
@@ -221,7 +221,7 @@ def test_where_every_worker_holds_a_poisoned_trace_the_canary_tells(stage):
     stage.run()
     assert stage.counts() == {("safe", "scored"): 4}
     assert {row.label for row in stage.open().figures.verdict_counts() if row.segment == "all"} == {"error"}
-    assert canaries
+    assert set(canaries) == {"safe"}
     assert {row.purpose for row in stage.open().spend.of_day(stage.clock.now_ms() // DAY_MS)} == {"canary"}
 
 
@@ -229,7 +229,7 @@ def test_an_endpoint_that_fails_for_all_gives_no_error_verdicts(stage):
     """The canary fails as well: nothing is given up however often it is tried; when it comes back all are scored."""
     tries = []
 
-    def canary():
+    def canary(_scorer):
         raise Down
 
     def answer(_inputs):

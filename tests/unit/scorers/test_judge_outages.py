@@ -218,10 +218,10 @@ def test_a_key_that_stands_for_a_file_is_read_again_when_it_changes(
 def test_the_canary_tells_an_endpoint_that_answers_from_one_that_does_not(endpoint: ScriptedEndpoint) -> None:
     """One short completion."""
     settings = JudgeSettings(base_url=endpoint.base_url, api_key=KEY, model="scripted")
-    ask_canary(settings)
+    ask_canary(settings, "scripted")
     endpoint.fail("500")
     with pytest.raises(JudgeUnavailable) as caught:
-        ask_canary(settings)
+        ask_canary(settings, "scripted")
     assert caught.value.calls == 1
 
 
