@@ -37,7 +37,6 @@ OWNERSHIP_ERRORS = (
 )
 REFUSED_ERRORS = (
     kafka_errors.InvalidRecordError,
-    kafka_errors.InvalidTimestampError,
     kafka_errors.MessageSizeTooLargeError,
     kafka_errors.RecordListTooLargeError,
 )
@@ -48,6 +47,8 @@ UNAVAILABLE_ERRORS = (
     kafka_errors.DelegationTokenExpiredError,
     kafka_errors.GroupMaxSizeReachedError,
     kafka_errors.IllegalSaslStateError,
+    # Messages are stamped with the time of now: it is this machine's clock that is wrong, for all of them.
+    kafka_errors.InvalidTimestampError,
     kafka_errors.KafkaProtocolError,
     kafka_errors.QuotaViolationError,
     kafka_errors.SaslAuthenticationFailedError,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from consumers.settings import SourceSettings
 
 _KEPT_BYTES = 256 * 1024
+_REFERENCE = LetterContents(payload="reference")
 
 
 class KafkaDeadLetters:
@@ -35,23 +37,25 @@ class KafkaDeadLetters:
     def send(self, message: Message, reason: str, detail: str) -> None:
         """Return once every in-sync replica has the letter.
 
-        A value that the topic refuses as too large is cut to its first 256 KiB, with its true size in a header: a
-        message that is too large must not stop its partition.
+        What the topic refuses as too large is cut to its first 256 KiB, with its true size in a header, and where that
+        is too large as well only its place in the stream is kept: such a message must not stop its partition.
 
         Raises:
             SourceUnavailable: not acknowledged within the request timeout; it may have been written all the same. Or
                 the topic is missing and the cluster refuses to create it.
-            MessageRefused: the topic does not take even the cut letter.
+            MessageRefused: the topic does not take even that.
         """
         letter = dead_letter(message, reason, detail, self._contents)
         with self._sending:
             self._see_to_the_topic()
-            try:
+            with contextlib.suppress(MessageRefused):
                 self._deliver(letter)
-            except MessageRefused:
-                if letter.value is None or len(letter.value) <= _KEPT_BYTES:
-                    raise
-                self._deliver(cut_letter(letter, message, _KEPT_BYTES))
+                return
+            if letter.value is not None and len(letter.value) > _KEPT_BYTES:
+                with contextlib.suppress(MessageRefused):
+                    self._deliver(cut_letter(letter, message, _KEPT_BYTES))
+                    return
+            self._deliver(dead_letter(message, reason, detail, _REFERENCE))
 
     def flush(self) -> None:
         """Return once nothing is on its way."""

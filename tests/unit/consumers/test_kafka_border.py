@@ -1,19 +1,23 @@
 """Where Kafka's world ends: connecting, failing, and what its errors mean."""
 
 import inspect
+import random
 import socket
 import time
 
 import pytest
+from kafka import KafkaAdminClient
 from kafka import errors as kafka_errors
 
-from consumers.dead_letters import SIZE_HEADER
+from consumers.dead_letters import PAYLOAD_HEADER, REASON_HEADER, SIZE_HEADER
 from consumers.errors import ConsumersError, SourceFailed, SourceUnavailable
+from consumers.kafka_archive import read_topic
 from consumers.kafka_connection import translate
 from consumers.kafka_dead_letters import KafkaDeadLetters
 from consumers.kafka_publish import publish_lines
 from consumers.kafka_source import KafkaSource
 from consumers.kafka_topics import Topic, create_topic, describe_topic
+from consumers.messages import Message
 from consumers.settings import SourceSettings
 
 
@@ -144,12 +148,8 @@ def test_published_lines_arrive_byte_for_byte(kafka, topic):
 
 def test_a_letter_that_is_too_large_for_its_topic_is_cut_and_says_so(kafka, topic):
     """A message that the dead-letter topic refuses must not stop its partition."""
-    from consumers.messages import Message
-
     settings = _settings(kafka.bootstrap_servers, topic=topic, request_timeout="10s")
     kafka.create_topic(settings.dead_letters, 1)
-    import random
-
     value = random.Random(1).randbytes(12 * 1024 * 1024)
     queue = KafkaDeadLetters(settings)
     queue.send(
@@ -166,6 +166,32 @@ def test_a_letter_that_is_too_large_for_its_topic_is_cut_and_says_so(kafka, topi
     reader.close()
     assert found[0].value == value[: 256 * 1024]
     assert found[0].header(SIZE_HEADER) == str(len(value)).encode()
+
+
+@pytest.mark.parametrize(
+    ("value", "headers"),
+    [
+        (random.Random(1).randbytes(5000), ()),
+        (random.Random(2).randbytes(300_000), ()),
+        (b"x", (("baggage", random.Random(3).randbytes(5000)),)),
+    ],
+    ids=["a value", "a long value", "a header"],
+)
+def test_of_what_its_topic_takes_no_part_of_the_place_in_the_stream_is_kept(kafka, topic, value, headers):
+    """A topic for short messages: nothing is lost that can be found again in the topic it came from."""
+    settings = _settings(kafka.bootstrap_servers, topic=topic, request_timeout="10s")
+    admin = KafkaAdminClient(bootstrap_servers=kafka.bootstrap_servers)
+    options = {"num_partitions": 1, "configs": {"max.message.bytes": "1500"}}
+    admin.create_topics({settings.dead_letters: options}, wait_for_metadata=True)
+    admin.close()
+    queue = KafkaDeadLetters(settings)
+    message = Message(topic=topic, partition=2, offset=7, timestamp_ms=0, key=b"k", value=value, headers=headers)
+    queue.send(message, "not_json", "where it goes wrong")
+    queue.close()
+    [letter] = read_topic(settings, settings.dead_letters)
+    assert (letter.key, letter.value) == (f'["{topic}",2,7]'.encode(), None)
+    assert (letter.header(REASON_HEADER), letter.header(SIZE_HEADER)) == (b"not_json", str(len(value)).encode())
+    assert letter.header(PAYLOAD_HEADER) == b"reference"
 
 
 def test_the_librarys_log_is_seen_again_when_the_last_of_several_has_connected():
