@@ -204,8 +204,10 @@ class Watermarks:
         try:
             self._source.commit(self._to_commit)
         except OwnershipLost as lost:
+            # The next poll says which partitions are gone; those that stay, after a rebalance, are told again.
             self._log.warning("commit refused", cause=str(lost))
-        self._to_commit = {}
+        else:
+            self._to_commit = {}
 
 
 def _counts(advance: Advance[Tally]) -> Mapping[OutcomeKey, int]:

@@ -8,8 +8,9 @@ from datetime import timedelta
 import pytest
 import requests
 
-from consumers.errors import SourceUnavailable
+from consumers.errors import OwnershipLost, SourceUnavailable
 from consumers.events import mlflow_trace_id
+from consumers.memory_source import MemorySource
 from monitor.ledger.budget import Budget
 from monitor.ledger.errors import LedgerUnavailable
 from monitor.ledger.positions import Positions
@@ -158,6 +159,23 @@ def test_a_commit_that_kafka_did_not_take_is_made_up_for(stage):
     assert stage.counts()["safe", "scored"] == 1
 
 
+def test_a_commit_that_a_rebalance_refused_is_made_up_for(stage, monkeypatch):
+    """The partition stays ours and brings nothing more: its offset would stand for ever behind the watermark."""
+    refusals = iter([OwnershipLost("the group is rebalancing")] * 3)
+    commit = MemorySource.commit
+
+    def refused(source, offsets):
+        for refusal in refusals:
+            raise refusal
+        commit(source, offsets)
+
+    monkeypatch.setattr(MemorySource, "commit", refused)
+    stage.event("one")
+    stage.run()
+    assert next(refusals, None) is None
+    assert stage.all_committed()
+
+
 def test_a_defect_in_a_worker_ends_the_loop_and_commits_nothing_past_it(stage):
     """The exception comes out of `run`; the event comes again to the next replica."""
 
@@ -224,7 +242,7 @@ def test_a_stop_while_a_service_is_away_ends_the_wait(stage):
         failed.set()
         raise Away("refused")
 
-    def canary():
+    def canary(_scorer):
         raise JudgeUnavailable("refused")
 
     stage.scorer("safe", answer=answer)
