@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 import pytest
 
+from monitor.demo.scripted_endpoint import ScriptedEndpoint
+from monitor.demo.scripted_trouble import Failure
 from monitor.ledger.ledger import open_ledger
 from tests.acceptance.running_daemon import RunningDaemon, running
 from tests.faults.databases import fresh_database
@@ -39,6 +41,11 @@ TELLING_PAIRS = [
     ("judge", "cut"),
     ("ledger", "halve"),
 ]
+
+
+# What a judge's endpoint says instead of an answer, for as long as it lasts.
+EVERY_ANSWER: tuple[Failure, ...] = ("429", "retry_after", "500", "hang", "hang_up", "garbage", "truncated", "huge")
+TELLING_ANSWERS: tuple[Failure, ...] = ("429", "truncated")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,6 +124,28 @@ def test_a_service_that_fails_costs_nothing_but_time(stage: Stage, service: str,
 
     figures = trial.endure(f"{service}-{fault}", doing(proxy, fault), has_bitten, hold_s=HOLD_S)
     figures.report(service=service, fault=fault, broken=proxy.broken - broken_before)
+
+
+@pytest.mark.parametrize("answer", EVERY_ANSWER if FULL else TELLING_ANSWERS)
+def test_a_judge_that_answers_everything_with_a_failure_costs_nothing_but_time(stage: Stage, answer: Failure) -> None:
+    """Nothing becomes an error verdict: an endpoint that fails for all traces is waited for."""
+    trial = stage.trial
+
+    def is_away() -> None:
+        trial.is_away("judge")
+
+    figures = trial.endure(f"judge-{answer}", failing(trial.judge, answer), is_away, hold_s=HOLD_S)
+    figures.report(service="judge", fault=f"answers {answer}")
+
+
+@contextmanager
+def failing(judge: ScriptedEndpoint, answer: Failure) -> Iterator[None]:
+    """The failure for as long as the block takes."""
+    judge.fail(answer)
+    try:
+        yield
+    finally:
+        judge.recover()
 
 
 @contextmanager
