@@ -51,7 +51,7 @@ class FigureReader:
             LedgerUnavailable: the ledger does not answer.
         """
         ledger = self.ledger
-        accounted = {(row.scorer, row.outcome): row.count for row in ledger.positions.accounted()}
+        accounted, positions = ledger.positions.accounted(), ledger.positions.all()
         off = {row.scorer: row.received - row.accounted for row in ledger.positions.mismatches()}
         series = list(self.series(self.clock.now_ms()))
         receivers = ledger.deliveries.states(self.receivers, self.clock.now_ms())
@@ -79,14 +79,14 @@ class FigureReader:
             dataset_rows={self.dataset: ledger.members.count(self.dataset)} if self.dataset else {},
             candidates=list(_candidates(ledger.evaluations.comparisons(self.candidates))),
             jobs={row.job: self._job(row) for row in ledger.jobs.all()},
-            accounted=accounted,
-            debt=debt_of(ledger, self.scorers, self.clock.now_ms()),
+            accounted={(row.scorer, row.outcome): row.count for row in accounted},
+            debt=debt_of(ledger, self.scorers, self.clock.now_ms(), positions=positions, accounted=accounted),
             pots=list(self.pots()),
             judges=[_judge(each) for each in self.quality(self.clock.now_ms())],
-            lost=_lost(ledger.positions.all()),
+            lost=_lost(positions),
             receivers=receivers,
             delivery_working=self._delivery_works(receivers),
-            unaccounted={scorer: off.get(scorer, 0) for scorer, _ in accounted},
+            unaccounted={scorer: off.get(scorer, 0) for scorer in {row.scorer for row in accounted}},
         )
 
     def _delivery_works(self, receivers: Mapping[str, ReceiverState]) -> bool:

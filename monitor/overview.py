@@ -90,12 +90,13 @@ class OverviewReader:
             LedgerUnavailable: the ledger does not answer.
         """
         ledger, now_ms = self.ledger, self.clock.now_ms()
+        positions, accounted = ledger.positions.all(), ledger.positions.accounted()
         return Overview(
             at_ms=now_ms,
-            positions=ledger.positions.all(),
-            accounted=ledger.positions.accounted(),
+            positions=positions,
+            accounted=accounted,
             mismatches=ledger.positions.mismatches(),
-            debt=debt_of(ledger, self.scorers, now_ms),
+            debt=debt_of(ledger, self.scorers, now_ms, positions=positions, accounted=accounted),
             pots=list(self.pots()),
             pass_rates=ledger.figures.pass_rates(now_ms - round(self.window.total_seconds() * 1000)),
             open_alerts=ledger.alerts.open_alerts(),

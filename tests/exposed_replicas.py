@@ -121,7 +121,7 @@ def shop(*, delivery: bool | None = True) -> Application:
             },
             accounted={(scorer, outcome): 4000 for scorer in (grounded, greets) for outcome in ("scored", "parked")},
             unaccounted={grounded: 0, greets: 0},
-            debt=Debt(verdicts=130, seconds=5400.0, dollars=1.25),
+            debt=Debt(events=0, parked=130, verdicts=130, calls=130, seconds=5400.0, dollars=1.25),
             pots=[
                 Pot(name="scoring", unit="dollars", limit=20.0, spent=17.0),
                 Pot(name="evaluation", unit="dollars", limit=5.0, spent=1.0),
@@ -150,7 +150,7 @@ def mail() -> Application:
             jobs={"evaluation": JobFigure(last_success_s=now_s - 60, deadline_s=now_s + 7200)},
             accounted={("tone", "scored"): 900},
             unaccounted={"tone": 0},
-            debt=Debt(verdicts=0, seconds=0.0, dollars=0.0),
+            debt=Debt(events=0, parked=0, verdicts=0, calls=0, seconds=0.0, dollars=0.0),
             lost={"traces": 0},
             evidence={("tone", "all"): 0.001},
             detectable_drop={("tone", "all"): 0.03},

@@ -55,7 +55,7 @@ def overview(**given: Any) -> Overview:
         positions=(),
         accounted=(),
         mismatches=(),
-        debt=Debt(verdicts=0, seconds=0.0, dollars=0.0),
+        debt=Debt(events=0, parked=0, verdicts=0, calls=0, seconds=0.0, dollars=0.0),
         pots=(),
         pass_rates=(),
         open_alerts=(),

@@ -150,7 +150,7 @@ def spend(app: Metrics) -> list[Builder[Panel]]:
         .max(1),
         lines(
             "Verdicts owed",
-            "Parked until the budget or the day's spend has room.",
+            "Parked, or asked for by the events that wait if those are like the events before.",
             PLAIN,
             line(app.value("debt_verdicts", by="app"), "verdicts"),
         ),

@@ -138,7 +138,7 @@ def _at_a_glance() -> list[Builder[Panel]]:
         ),
         number(
             "Verdicts owed",
-            "Parked until the budget or the day's spend has room.",
+            "Parked, or asked for by the events that wait if those are like the events before.",
             PLAIN,
             owed,
             ((None, GREEN), (1, ORANGE)),

@@ -128,11 +128,14 @@ def _positions(positions: Iterable[PositionRow]) -> RenderableType:
 
 def _debt(known: Overview) -> RenderableType:
     debt = known.debt
+    waiting = "" if debt.events is None else f"; events in the stream: {debt.events:,}"
     if debt.verdicts == 0:
-        return Text("Owed verdicts: none\n", style="dim")
+        return Text(f"Owed verdicts: none{waiting}\n", style="dim")
     pace = "no pace: nothing was judged in 15 minutes" if debt.seconds is None else f"{debt.seconds / 60:,.0f} minutes"
+    calls = "" if debt.calls is None else f", {debt.calls:,} judge calls"
     price = "" if debt.dollars is None else f", ${debt.dollars:,.2f}"
-    return Text(f"Owed verdicts: {debt.verdicts:,}, parked; to catch up: {pace}{price}\n")
+    owed = f"Owed verdicts: {debt.verdicts:,}, parked of them: {debt.parked:,}{waiting}"
+    return Text(f"{owed}; to catch up: {pace}{calls}{price}\n")
 
 
 def _spend(known: Overview) -> RenderableType:

@@ -197,9 +197,23 @@ _GROUP: Final = (
     _declare(
         "gauge",
         "group",
+        "debt_events",
+        "",
+        "Events that wait in the stream, as last seen by who reads them; absent while nobody has looked lately.",
+    ),
+    _declare(
+        "gauge",
+        "group",
         "debt_verdicts",
         "",
-        "Verdicts that are owed: parked until the budget or the day's spend has room.",
+        "Verdicts that are owed: parked, or asked for by the events that wait if those are like the events before.",
+    ),
+    _declare(
+        "gauge",
+        "group",
+        "debt_judge_calls",
+        "",
+        "Judge calls that they take; absent while none was made today.",
     ),
     _declare(
         "gauge",

@@ -158,7 +158,9 @@ def _samples(figures: GroupFigures) -> Iterator[tuple[str, Samples]]:
     yield "job_last_success_timestamp_seconds", _labelled(((name,), job.last_success_s) for name, job in jobs)
     yield "job_deadline_timestamp_seconds", _labelled(((name,), job.deadline_s) for name, job in jobs)
     if figures.debt is not None:
+        yield "debt_events", _labelled([((), figures.debt.events)])
         yield "debt_verdicts", {(): float(figures.debt.verdicts)}
+        yield "debt_judge_calls", _labelled([((), figures.debt.calls)])
         yield "debt_seconds", _labelled([((), figures.debt.seconds)])
         yield "debt_dollars", _labelled([((), figures.debt.dollars)])
     yield "spend_today", _labelled(((pot.name, pot.unit), pot.spent) for pot in figures.pots)

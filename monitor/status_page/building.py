@@ -79,7 +79,12 @@ def _of_ledger(asked: Asked, own: Own, told: Told, now_ms: int) -> dict[str, Any
         "comparisons": tuple(comparison_views(known.comparisons, own.links)),
         "partitions": tuple(_partition(row, own) for row in known.positions),
         "accounts": tuple(accounts_of(known)),
-        "debt": DebtView(verdicts=known.debt.verdicts, seconds=known.debt.seconds, dollars=known.debt.dollars),
+        "debt": DebtView(
+            events=known.debt.events,
+            verdicts=known.debt.verdicts,
+            seconds=known.debt.seconds,
+            dollars=known.debt.dollars,
+        ),
         "pots": tuple(
             PotView(name=pot.name, unit=pot.unit, limit=pot.limit, spent=pot.spent, share=pot.share)
             for pot in sorted(known.pots, key=lambda pot: -pot.share)

@@ -212,8 +212,9 @@ class JudgeView:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DebtView:
-    """What is owed, and what it takes to catch up."""
+    """What is owed, and what it takes to catch up; `events` wait in the stream, None where that is not known."""
 
+    events: int | None
     verdicts: int
     seconds: float | None
     dollars: float | None

@@ -31,7 +31,7 @@ from scorers.judge_endpoint import EndpointState
 
 ENDPOINT = EndpointState(endpoint="http://judge/v1", circuit="closed", opened_for_s=0.0, allowed=8, in_flight=0)
 FIGURES = GroupFigures(
-    debt=Debt(verdicts=3, seconds=60.0, dollars=0.5),
+    debt=Debt(events=0, parked=3, verdicts=3, calls=3, seconds=60.0, dollars=0.5),
     pots=[Pot(name="scoring", unit="dollars", limit=20.0, spent=5.0)],
     pass_rates=(PassRateFigure(scorer="safety", segment="all", rate=0.9, verdicts=9, lower=0.8, upper=1.0),),
     targets={"safety": 0.95},

@@ -62,6 +62,14 @@ def test_status_as_json_has_the_same_and_no_text_of_a_trace(ledger: Ledger) -> N
     assert "Anna" not in json.dumps(told)
 
 
+def test_status_tells_the_debt_that_waits_in_the_stream(ledger: Ledger) -> None:
+    """An outage leaves no parked verdict, and is owed all the same."""
+    ledger.positions.open("traces", 0, 0)
+    ledger.positions.note_lag({("traces", 0): 200_000}, END_MS)
+    shown = " ".join(" ".join(printed(*status_tables(CONFIG, ledger, ManualClock(END_MS)))).split())
+    assert "Owed verdicts: 200,000, parked of them: 0; events in the stream: 200,000; to catch up:" in shown
+
+
 def test_status_never_shows_what_is_silent_as_good(ledger: Ledger) -> None:
     """A day later nothing has come: the reason stands below the table."""
     lines = printed(*status_tables(CONFIG, ledger, ManualClock(BEGAN_MS + 3 * 1440 * MINUTE_MS)))

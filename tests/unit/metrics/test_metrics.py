@@ -41,7 +41,7 @@ KNOWN = KnownLabels(
     labels={"team": "growth"},
 )
 FIGURES = GroupFigures(
-    debt=Debt(verdicts=3, seconds=60.0, dollars=0.5),
+    debt=Debt(events=0, parked=3, verdicts=3, calls=3, seconds=60.0, dollars=0.5),
     pots=[Pot(name="scoring", unit="dollars", limit=20.0, spent=5.0)],
     pass_rates=(
         PassRateFigure(scorer="safety", segment="all", rate=0.9, verdicts=10, lower=0.8),

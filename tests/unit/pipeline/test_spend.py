@@ -8,8 +8,10 @@ import requests
 from monitor.alerting.look import Alerting
 from monitor.alerting.spend import SpendFindings, spend_findings
 from monitor.clock import ManualClock
+from monitor.figures import FigureReader
 from monitor.ledger.ledger import open_ledger
 from monitor.ledger.rows import SpendRow
+from monitor.metrics import GroupMetrics
 from monitor.pipeline.owed import work_off_parked
 from monitor.settings import PriceSettings, SpendSettings
 from monitor.spend.debt import debt_of
@@ -172,12 +174,60 @@ def test_the_debt_is_known_with_its_time_and_its_price(stage):
         stage.event(f"event {number}")
     stage.run()
     ledger, now_ms = stage.open(), stage.clock.now_ms()
-    debt = debt_of(ledger, ["safe"], now_ms)
-    assert (debt.verdicts, debt.seconds, debt.dollars) == (3, 3 * 900 / 2, None)
+    debt = _debt(ledger, ["safe"], now_ms)
+    assert (debt.verdicts, debt.parked, debt.seconds, debt.dollars) == (3, 3, 3 * 900 / 2, None)
     ledger.spend.add(SpendRow(day=now_ms // DAY_MS, purpose="scoring", calls=4, microdollars=8_000_000))
-    assert debt_of(ledger, ["safe"], now_ms).dollars == pytest.approx(6.0)
-    assert debt_of(ledger, ["safe"], now_ms + 3_600_000).seconds is None
-    assert debt_of(ledger, ["other"], now_ms).verdicts == 0
+    assert _debt(ledger, ["safe"], now_ms).dollars == pytest.approx(6.0)
+    assert _debt(ledger, ["safe"], now_ms + 3_600_000).seconds is None
+    assert _debt(ledger, ["other"], now_ms).verdicts == 0
+
+
+def test_what_waits_in_the_stream_is_owed_as_well(stage):
+    """200,000 events after an outage, where one in ten was judged: 20,000 verdicts, with their time and their price."""
+    stage.event("one")
+    stage.run()
+    ledger, now_ms = stage.open(), stage.clock.now_ms()
+    where = {"topic": stage.topic.name, "partition": 0}
+    assert ledger.positions.advance(
+        *where.values(), 1, 10, {("safe", "sampled_out", "rate"): 9, ("short", "scored", ""): 9}, 9
+    )
+    ledger.positions.note_lag({tuple(where.values()): 200_000}, now_ms)
+    debt = _debt(ledger, ["safe"], now_ms)
+    assert (debt.events, debt.parked, debt.verdicts, debt.seconds) == (200_000, 0, 20_000, 20_000 * 900)
+    assert (debt.calls, debt.dollars) == (None, None)
+    # Two calls for the one verdict of today.
+    ledger.spend.add(SpendRow(day=now_ms // DAY_MS, purpose="scoring", calls=2, microdollars=10_000))
+    debt = _debt(ledger, ["safe"], now_ms)
+    assert (debt.calls, debt.dollars) == (40_000, pytest.approx(200.0))
+    assert _debt(ledger, ["safe"], now_ms + 3_600_000).events is None
+    assert _debt(ledger, ["new"], now_ms).verdicts == 200_000
+
+
+def test_the_metrics_of_the_group_tell_the_debt_of_the_stream(stage):
+    """The figures that Prometheus's rule on the debt reads."""
+    stage.event("one")
+    stage.run()
+    ledger = stage.open()
+    ledger.positions.note_lag({(stage.topic.name, 0): 500}, stage.clock.now_ms())
+    reader = FigureReader(
+        ledger=ledger,
+        clock=stage.clock,
+        series=lambda _now_ms: [],
+        quality=lambda _now_ms: [],
+        targets={},
+        dataset=None,
+        scorers=["safe", "short"],
+        pots=list,
+        deadline_s=lambda _job, _last_s: None,
+    )
+    found = {each.name: each.samples[0].value for each in GroupMetrics("shop", reader.read, stage.clock).collect()}
+    assert (found["tracewatch_debt_events"], found["tracewatch_debt_verdicts"]) == (500, 1000)
+    assert found["tracewatch_debt_seconds"] == 500 * 900
+
+
+def _debt(ledger, scorers, now_ms):
+    positions, accounted = ledger.positions.all(), ledger.positions.accounted()
+    return debt_of(ledger, scorers, now_ms, positions=positions, accounted=accounted)
 
 
 def test_parked_work_is_done_by_several_threads_newest_first_if_told(stage):

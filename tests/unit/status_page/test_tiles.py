@@ -54,9 +54,9 @@ def pot(share: float) -> PotView:
             "is away",
             "bad",
         ),
-        ("Verdicts owed", {"debt": DebtView(verdicts=0, seconds=0.0, dollars=0.0)}, "0", None),
-        ("Verdicts owed", {"debt": DebtView(verdicts=1_204, seconds=60.0, dollars=None)}, "1,204", "open"),
-        ("Verdicts owed", {"debt": DebtView(verdicts=7, seconds=None, dollars=None)}, "7", "warn"),
+        ("Verdicts owed", {"debt": DebtView(events=0, verdicts=0, seconds=0.0, dollars=0.0)}, "0", None),
+        ("Verdicts owed", {"debt": DebtView(events=0, verdicts=1_204, seconds=60.0, dollars=None)}, "1,204", "open"),
+        ("Verdicts owed", {"debt": DebtView(events=0, verdicts=7, seconds=None, dollars=None)}, "7", "warn"),
         ("Spent today", {}, "–", None),  # noqa: RUF001
         ("Spent today", {"pots": (pot(0.1), pot(0.79))}, "79.0\u00a0%", "good"),
         ("Spent today", {"pots": (pot(0.8), pot(0.1))}, "80.0\u00a0%", "warn"),
