@@ -129,7 +129,12 @@ class Reevaluation:
 
 
 def _usage(used: ModelUsage) -> Usage:
-    return Usage(calls=used.calls, input_tokens=used.input_tokens, output_tokens=used.output_tokens)
+    return Usage(
+        calls=used.calls,
+        unmetered=used.unmetered,
+        input_tokens=used.input_tokens,
+        output_tokens=used.output_tokens,
+    )
 
 
 def _row(member: MemberRow) -> EvaluationRow:

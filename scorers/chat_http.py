@@ -16,6 +16,18 @@ _REFUSED = frozenset({401, 402, 403, 404, 407})
 _OVERLOADED = frozenset({429, 529})
 _UNREACHABLE = frozenset({408, 425})
 _SERVER_ERROR = 500
+# No request arrived whole, so that none is billed; whatever else goes wrong may come after the model has worked.
+_NOT_SENT = (
+    httpx.ConnectError,
+    httpx.ConnectTimeout,
+    httpx.PoolTimeout,
+    httpx.WriteError,
+    httpx.WriteTimeout,
+    httpx.ProxyError,
+    httpx.UnsupportedProtocol,
+    httpx.LocalProtocolError,
+    httpx.InvalidURL,
+)
 _LONGEST_RETRY_AFTER_S = 3600.0
 _OK = 200
 _WORDS = 300
@@ -60,10 +72,10 @@ class ChatHttp:
                 body = self._read(answer, url, deadline_s)
         except httpx.TimeoutException as error:
             words = f"no answer within {self._timeout_s:g} s ({type(error).__name__})"
-            raise JudgeUnavailable(words, endpoint=url, timed_out=True) from error
+            raise JudgeUnavailable(words, endpoint=url, timed_out=True, unmetered=_unmetered(error)) from error
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             words = _masked(f"{type(error).__name__}: {error}"[:_WORDS], secrets)
-            raise JudgeUnavailable(words, endpoint=url) from None
+            raise JudgeUnavailable(words, endpoint=url, unmetered=_unmetered(error)) from None
         return _completion(answer, body, url, secrets)
 
     def _read(self, answer: httpx.Response, url: str, deadline_s: float) -> bytes:
@@ -73,7 +85,10 @@ class ChatHttp:
             body += chunk
             if len(body) > self._most_bytes:
                 words = f"an answer of more than {self._most_bytes} bytes"
-                raise JudgeUnavailable(words, endpoint=url, status=answer.status_code, kind="garbled")
+                unmetered = int(answer.status_code == _OK)
+                raise JudgeUnavailable(
+                    words, endpoint=url, status=answer.status_code, kind="garbled", unmetered=unmetered
+                )
             if time.monotonic() > deadline_s:
                 raise httpx.ReadTimeout("the answer never ends")
         return bytes(body)
@@ -111,6 +126,11 @@ def retry_after_s(answer: httpx.Response) -> float | None:
     return None if math.isnan(asked_s) else min(max(0.0, asked_s), _LONGEST_RETRY_AFTER_S)
 
 
+def _unmetered(error: Exception) -> int:
+    """1 where the model may have worked for a request that failed so, else 0."""
+    return 0 if isinstance(error, _NOT_SENT) else 1
+
+
 def _completion(answer: httpx.Response, body: bytes, url: str, secrets: list[str]) -> dict[str, Any]:
     if answer.status_code != _OK:
         raise _trouble(answer, body, url, secrets)
@@ -120,7 +140,7 @@ def _completion(answer: httpx.Response, body: bytes, url: str, secrets: list[str
         found = None
     if not isinstance(found, dict) or not found.get("choices"):
         words = f"an answer that is no chat completion: {_masked(_shape(answer, body, found), secrets)}"
-        raise JudgeUnavailable(words, endpoint=url, kind="garbled")
+        raise JudgeUnavailable(words, endpoint=url, kind="garbled", unmetered=1)
     return found
 
 

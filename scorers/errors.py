@@ -52,6 +52,10 @@ class JudgeUnavailable(ScorerError):
         retry_after_s: how long to leave it alone, where that is known.
         timed_out: whether it took the request and did not answer in time.
         calls: attempts that were sent.
+        unmetered: those of them that may be billed for tokens that nobody has told: the endpoint took them, and was too
+            slow, was cut off or answered something else. One that was refused or never arrived is not among them.
+        asked: questions, of which each may have been sent several times; None where that is not known.
+        input_tokens: of answers that came before; None where the endpoint reported none; likewise `output_tokens`.
     """
 
     def __init__(
@@ -64,6 +68,7 @@ class JudgeUnavailable(ScorerError):
         retry_after_s: float | None = None,
         timed_out: bool = False,
         calls: int = 0,
+        unmetered: int = 0,
     ) -> None:
         self.cause = cause
         self.endpoint = endpoint
@@ -72,6 +77,10 @@ class JudgeUnavailable(ScorerError):
         self.retry_after_s = retry_after_s
         self.timed_out = timed_out
         self.calls = calls
+        self.unmetered = unmetered
+        self.asked: int | None = None
+        self.input_tokens: int | None = None
+        self.output_tokens: int | None = None
         super().__init__(f"the judge at {endpoint} is unavailable: {cause}" if endpoint else cause)
 
     @property

@@ -31,9 +31,13 @@ class EndpointState:
 
 @dataclass(slots=True)
 class CallRecord:
-    """What one logical call took: attempts that were sent, and seconds spent waiting for a free place."""
+    """What one logical call took: attempts that were sent, and seconds spent waiting for a free place.
+
+    `unmetered` attempts failed and may be billed all the same.
+    """
 
     calls: int = 0
+    unmetered: int = 0
     waited_s: float = 0.0
 
 
@@ -91,7 +95,8 @@ class JudgeEndpoint:
             try:
                 return self._once(attempt, record)
             except JudgeUnavailable as outage:
-                outage.calls = record.calls
+                record.unmetered += outage.unmetered
+                outage.calls, outage.unmetered = record.calls, record.unmetered
                 wait_s = self._backoff_s(number, outage)
                 if number == self._settings.retries or wait_s is None or self._stopping.wait(wait_s):
                     raise

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 import httpx
 import requests
@@ -38,31 +38,60 @@ Send = Callable[[str, dict[str, str], dict[str, Any], int], dict[str, Any]]
 
 @dataclass(slots=True)
 class JudgeWitness:
-    """What the endpoint did during one score. Tokens are None until the endpoint has reported some."""
+    """What the endpoint did during one score. Tokens are None until the endpoint has reported some.
+
+    `unmetered` calls may be billed for tokens that it has not reported.
+    """
 
     outage: JudgeUnavailable | None = None
     endpoint: str | None = None
     in_flight: int = 0
     calls: int = 0
     asked: int = 0
+    unmetered: int = 0
     waited_s: float = 0.0
     input_tokens: int | None = None
     output_tokens: int | None = None
 
-    def answered(self, usage: dict[str, Any]) -> None:
-        """An answer came: earlier outages are over, its tokens count."""
-        self.outage = None
-        self.input_tokens = _add(self.input_tokens, usage.get("prompt_tokens", usage.get("input_tokens")))
-        self.output_tokens = _add(self.output_tokens, usage.get("completion_tokens", usage.get("output_tokens")))
+    def add(self, record: CallRecord, tokens: "_Tokens") -> None:
+        """A question is over, answered or not."""
+        self.in_flight -= 1
+        self.calls += record.calls
+        self.asked += 1
+        self.unmetered += record.unmetered
+        self.waited_s += record.waited_s
+        self.input_tokens = _sum(self.input_tokens, tokens.read)
+        self.output_tokens = _sum(self.output_tokens, tokens.written)
 
 
 @dataclass(slots=True)
 class JudgeUsage:
-    """What was asked of one model since the transport was set up."""
+    """What was asked of one model since the transport was set up; `unmetered` as in `JudgeWitness`."""
 
     calls: int = 0
+    unmetered: int = 0
     input_tokens: int = 0
     output_tokens: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Tokens:
+    """What an answer says that it took; None where it does not say."""
+
+    read: int | None = None
+    written: int | None = None
+
+    @classmethod
+    def of(cls, answer: dict[str, Any]) -> Self:
+        usage = answer.get("usage")
+        if not isinstance(usage, dict):
+            return cls()
+        read = _count(usage.get("prompt_tokens", usage.get("input_tokens")))
+        return cls(read, _count(usage.get("completion_tokens", usage.get("output_tokens"))))
+
+    @property
+    def known(self) -> bool:
+        return self.read is not None and self.written is not None
 
 
 @dataclass(slots=True)
@@ -76,12 +105,13 @@ class _Transport:
     usage: dict[str, JudgeUsage] = field(default_factory=dict)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def note(self, model: str, calls: int, usage: dict[str, Any]) -> None:
+    def note(self, model: str, record: CallRecord, tokens: _Tokens) -> None:
         with self.lock:
             total = self.usage.setdefault(model, JudgeUsage())
-            total.calls += calls
-            total.input_tokens = _add(total.input_tokens, usage.get("prompt_tokens")) or 0
-            total.output_tokens = _add(total.output_tokens, usage.get("completion_tokens")) or 0
+            total.calls += record.calls
+            total.unmetered += record.unmetered
+            total.input_tokens += tokens.read or 0
+            total.output_tokens += tokens.written or 0
 
     def endpoint(self, address: str) -> JudgeEndpoint:
         with self.lock:
@@ -168,7 +198,7 @@ def _send(endpoint: str, headers: dict[str, str], payload: dict[str, Any], num_r
     witness.endpoint = endpoint
     witness.in_flight += 1
     record = CallRecord()
-    answer: dict[str, Any] = {}
+    tokens = _Tokens()
     try:
         answer = transport.endpoint(endpoint).call(lambda: transport.http.post(endpoint, headers, payload), record)
     except JudgeUnavailable as outage:
@@ -177,16 +207,22 @@ def _send(endpoint: str, headers: dict[str, str], payload: dict[str, Any], num_r
     except RequestRefused as refused:
         too_long = refused.status == _BAD_REQUEST and is_context_window_error(refused.words)
         raise ChatCompletionError(refused.status, refused.words, is_context_window_error=too_long) from refused
+    else:
+        tokens = _Tokens.of(answer)
+        record.unmetered += not tokens.known
+        # An answer came: earlier outages are over.
+        witness.outage = None
+        # MLflow reads them as well, and stumbles over a null.
+        return answer if isinstance(answer.get("usage"), dict) else {**answer, "usage": {}}
     finally:
-        witness.in_flight -= 1
-        witness.calls += record.calls
-        witness.asked += 1
-        witness.waited_s += record.waited_s
-        transport.note(str(payload.get("model", "")), record.calls, answer.get("usage") or {})
-    witness.answered(answer.get("usage") or {})
-    return answer
+        witness.add(record, tokens)
+        transport.note(str(payload.get("model", "")), record, tokens)
 
 
-def _add(total: int | None, more: object) -> int | None:
+def _count(said: object) -> int | None:
     # An endpoint can say anything: no answer has a billion tokens.
-    return (total or 0) + more if isinstance(more, int) and 0 <= more < _NO_COUNT else total
+    return said if isinstance(said, int) and 0 <= said < _NO_COUNT else None
+
+
+def _sum(total: int | None, more: int | None) -> int | None:
+    return total if more is None else (total or 0) + more

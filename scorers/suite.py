@@ -34,6 +34,7 @@ class ScoreOutcome:
         duration_s: seconds, without the wait for a free place among the calls to the judge.
         calls: requests that were sent to the judge's endpoint, those that failed included; 0 where none was asked.
         asked: questions to the judge, of which each may have been sent several times.
+        unmetered: calls that may be billed for tokens that the endpoint has not reported.
         input_tokens: tokens that the judge read; None where no judge was asked or the endpoint reported none.
         output_tokens: tokens that the judge wrote, likewise.
     """
@@ -45,6 +46,7 @@ class ScoreOutcome:
     duration_s: float
     calls: int
     asked: int
+    unmetered: int
     input_tokens: int | None
     output_tokens: int | None
 
@@ -124,7 +126,7 @@ def _run(configured: ConfiguredScorer, trace: Trace, witness: JudgeWitness) -> F
         feedbacks = standardize_scorer_value(configured.name, value)
     except Exception as error:  # a scorer may raise anything; evaluate turns it into a feedback, and so do we
         if (outage := _outage(configured, error, witness)) is not None:
-            raise outage from error
+            raise _with_usage(outage, witness) from error
         return error_feedback(configured.name, "SCORER_ERROR", str(error), traceback.format_exc())
     return one_feedback(configured.name, feedbacks, configured.settings.feedback)
 
@@ -135,8 +137,19 @@ def _outage(configured: ConfiguredScorer, error: Exception, witness: JudgeWitnes
     if configured.kind != "judge":
         return None
     if isinstance(error, MlflowTimeoutError) and witness.in_flight:
-        return JudgeUnavailable(str(error), endpoint=witness.endpoint, timed_out=True, calls=witness.calls)
+        # Nobody waits for the end of those in flight, and they may be billed.
+        calls, unmetered = witness.calls + witness.in_flight, witness.unmetered + witness.in_flight
+        return JudgeUnavailable(str(error), endpoint=witness.endpoint, timed_out=True, calls=calls, unmetered=unmetered)
     return outage_of(error)
+
+
+def _with_usage(outage: JudgeUnavailable, witness: JudgeWitness) -> JudgeUnavailable:
+    """The outage with what the whole score came to, of which its last question is only a part."""
+    outage.calls = max(outage.calls, witness.calls)
+    outage.unmetered = max(outage.unmetered, witness.unmetered)
+    outage.asked = witness.asked
+    outage.input_tokens, outage.output_tokens = witness.input_tokens, witness.output_tokens
+    return outage
 
 
 def _outcome(
@@ -156,6 +169,7 @@ def _outcome(
         duration_s=duration_s,
         calls=witness.calls,
         asked=witness.asked,
+        unmetered=witness.unmetered,
         input_tokens=witness.input_tokens,
         output_tokens=witness.output_tokens,
     )

@@ -67,9 +67,13 @@ class VersionRun:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ModelUsage:
-    """What judging asked of one model: requests that were sent, and tokens."""
+    """What judging asked of one model: requests that were sent, and tokens.
+
+    `unmetered` of the requests may be billed for tokens that are not known.
+    """
 
     calls: int = 0
+    unmetered: int = 0
     input_tokens: int = 0
     output_tokens: int = 0
 

@@ -127,7 +127,7 @@ class Rejudging:
         try:
             outcome = self.suite.score(row.scorer, trace)
         except JudgeUnavailable as outage:
-            self.spending.settle(reservation, Usage(calls=outage.calls))
+            self.spending.settle(reservation, Usage.of(outage))
             raise
         self.spending.settle(reservation, Usage.of(outcome))
         return outcome.verdict.label

@@ -93,7 +93,7 @@ _PROCESS: Final = (
         "process",
         "judge_cost_dollars_total",
         "scorer",
-        "Cost of judge calls, absent where no price is configured.",
+        "Cost of judge calls, estimated where no tokens are reported; absent where no price is configured.",
     ),
     _declare(
         "gauge",

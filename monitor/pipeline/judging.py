@@ -104,7 +104,7 @@ class Judging:
         try:
             outcome = self.suite.score(scorer, trace)
         except JudgeUnavailable as outage:
-            self.spending.settle(reservation, Usage(calls=outage.calls))
+            self._settle(reservation, Usage.of(outage))
             raise
         self._settle(reservation, Usage.of(outcome))
         return outcome
@@ -128,7 +128,7 @@ class Judging:
         else:
             answers = True
         with contextlib.suppress(ServiceUnavailable):
-            self.spending.settle(reservation, Usage(calls=1))
+            self.spending.settle(reservation, Usage(calls=1, unmetered=int(answers)))
         return answers
 
     def _score_by_code(self, scorer: str, trace: Trace) -> ScoreOutcome | None:

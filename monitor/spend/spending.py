@@ -20,6 +20,7 @@ from monitor.settings import PriceSettings, SpendSettings
 
 if TYPE_CHECKING:
     # Whoever only reads what was spent imports no MLflow.
+    from scorers.errors import JudgeUnavailable
     from scorers.suite import ScoreOutcome
 
 Purpose = Literal["scoring", "evaluation", "canary"]
@@ -65,20 +66,23 @@ class Usage:
     Attributes:
         calls: requests that were sent, those that failed included.
         asked: questions, of which each may have been sent several times; None where that is not known.
+        unmetered: those of the calls that may be billed for tokens that are not known; each costs the estimate.
         input_tokens: None where the endpoint reported none; likewise `output_tokens`.
     """
 
     calls: int
     asked: int | None = None
+    unmetered: int = 0
     input_tokens: int | None = None
     output_tokens: int | None = None
 
     @classmethod
-    def of(cls, outcome: ScoreOutcome) -> Self:
-        """Of one scorer's word on one trace."""
+    def of(cls, outcome: ScoreOutcome | JudgeUnavailable) -> Self:
+        """Of one scorer's word on one trace, or of the try that brought none."""
         return cls(
             calls=outcome.calls,
             asked=outcome.asked,
+            unmetered=outcome.unmetered,
             input_tokens=outcome.input_tokens,
             output_tokens=outcome.output_tokens,
         )
@@ -161,12 +165,18 @@ class Spending:
     def settle(self, reservation: Reservation, usage: Usage) -> float:
         """Put what it came to in the place of what was set aside; returns the dollars, 0 without a known price.
 
+        A call that may be billed for tokens that nobody has told costs what the dearest one did: a limit in money
+        would have no end with an endpoint that reports no usage, or answers too late each time.
+
         Raises:
             LedgerUnavailable: the ledger does not answer; the reservation stays spent.
         """
-        dollars = self._dollars(reservation.scorer, usage)
+        scorer = reservation.scorer
+        metered = self._price_of(scorer, usage.input_tokens or 0, usage.output_tokens or 0)
         if usage.calls and reservation.purpose == "scoring":
-            self._learn(reservation.scorer, usage.asked or 1, dollars)
+            # An estimate teaches nothing, and of several questions some may have had no answer.
+            self._learn(scorer, usage.asked or 1, 0.0 if usage.unmetered else metered)
+        dollars = metered + usage.unmetered * self._call_price(scorer, reservation.purpose)
         self._ledger.add(
             SpendRow(
                 day=reservation.day,
@@ -207,6 +217,7 @@ class Spending:
             return
         dollars = sum(
             _cost(self._settings.prices.get(model), usage.input_tokens or 0, usage.output_tokens or 0)
+            + usage.unmetered * self._dearest_of(model)
             for model, usage in usages.items()
         )
         self._ledger.add(
@@ -247,21 +258,30 @@ class Spending:
         return (int(amount), None) if limit.unit == "calls" else (None, int(amount * MICRO))
 
     def _estimate(self, scorer: str, purpose: Purpose) -> tuple[int, int]:
+        price = self._call_price(scorer, purpose)
         if purpose == "canary":
-            return 1, ceil(self._price_of(scorer, *_CANARY_TOKENS) * MICRO)
+            return 1, ceil(price * MICRO)
         with self._lock:
-            asked = max(1.0, self._asked.get(scorer, 1.0))
-            dearest = self._dearest.get(scorer, self._price_of(scorer, *_FIRST_TOKENS))
-        return ceil(asked) * self._attempts, ceil(dearest * self._attempts * MICRO)
+            calls = ceil(max(1.0, self._asked.get(scorer, 1.0))) * self._attempts
+        return calls, ceil(price * calls * MICRO)
+
+    def _call_price(self, scorer: str, purpose: Purpose) -> float:
+        """What one call is taken to cost before its tokens are known, or where they never will be."""
+        if purpose == "canary":
+            return self._price_of(scorer, *_CANARY_TOKENS)
+        with self._lock:
+            return self._dearest.get(scorer, self._price_of(scorer, *_FIRST_TOKENS))
+
+    def _dearest_of(self, model: str) -> float:
+        with self._lock:
+            seen = [dollars for scorer, dollars in self._dearest.items() if self._models.get(scorer) == model]
+        return max(seen, default=_cost(self._settings.prices.get(model), *_FIRST_TOKENS))
 
     def _learn(self, scorer: str, asked: int, dollars: float) -> None:
         with self._lock:
             self._asked[scorer] = max(float(asked), self._asked.get(scorer, 1.0) * _KEPT)
             if dollars > 0:
-                self._dearest[scorer] = max(dollars, self._dearest.get(scorer, 0.0) * _KEPT)
-
-    def _dollars(self, scorer: str, usage: Usage) -> float:
-        return self._price_of(scorer, usage.input_tokens or 0, usage.output_tokens or 0)
+                self._dearest[scorer] = max(dollars / asked, self._dearest.get(scorer, 0.0) * _KEPT)
 
     def _price_of(self, scorer: str, read: int, written: int) -> float:
         return _cost(self._settings.prices.get(self._models.get(scorer, "")), read, written)

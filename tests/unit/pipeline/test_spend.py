@@ -96,6 +96,50 @@ def test_money_is_counted_by_the_models_price_and_the_estimate_learns(ledger):
     assert spending.pots()[0].spent == pytest.approx(0.004)
 
 
+def test_a_call_whose_tokens_nobody_tells_costs_the_estimate(ledger):
+    """The first estimate at first, then the dearest call; an estimate teaches nothing, and a refused call is free."""
+    spending = _spending(ledger, "$1", attempts=2)
+    first = spending.reserve("safety")
+    assert spending.settle(first, Usage(calls=1, unmetered=1)) == pytest.approx(0.036)
+    assert spending.reserve("safety").microdollars == first.microdollars == 72_000
+    assert spending.settle(spending.reserve("safety"), Usage(calls=1)) == 0
+    spending.settle(spending.reserve("safety"), Usage(calls=2, asked=2, input_tokens=2000, output_tokens=200))
+    late = Usage(calls=2, unmetered=1, input_tokens=1000, output_tokens=100)
+    assert spending.settle(spending.reserve("safety"), late) == pytest.approx(0.004)
+
+
+def test_an_evaluation_whose_endpoint_reports_no_tokens_is_not_for_nothing(ledger):
+    """The first estimate for each call, or what the dearest of the model's scorers came to."""
+    spending = _spending(ledger, "$10", evaluates=True)
+    unknown = {"small": Usage(calls=10, unmetered=10)}
+    spending.settle_evaluation(spending.reserve_evaluation(["safety"], 10), unknown)
+    assert {pot.name: pot.spent for pot in spending.pots()}["evaluation"] == pytest.approx(0.36)
+    spending.settle(spending.reserve("safety"), Usage(calls=1, input_tokens=1000, output_tokens=100))
+    spending.settle_evaluation(spending.reserve_evaluation(["safety"], 10), unknown)
+    assert {pot.name: pot.spent for pot in spending.pots()}["evaluation"] == pytest.approx(0.38)
+
+
+def test_a_judge_that_is_always_too_late_empties_the_pot(stage):
+    """Such calls are billed: after three of them the dollar has no room for a fourth, and the verdict is parked."""
+    stage.spend = SpendSettings(per_day="$1", prices={"scripted": PriceSettings(input=20.0, output=0.0)})
+    tries = []
+
+    def answer(_inputs):
+        tries.append(1)
+        raise JudgeUnavailable("no answer within 60 s", timed_out=True, calls=1, unmetered=1)
+
+    def canary(_scorer):
+        raise Down
+
+    stage.canary = canary
+    stage.scorer("safe", answer=answer)
+    stage.scorers.pop("short")
+    stage.event("one")
+    stage.run(lambda: len(tries) > 20 or stage.all_committed())
+    assert stage.counts() == {("safe", "parked"): 1}
+    assert len(tries) == 3
+
+
 def test_evaluations_have_a_pot_of_their_own_and_are_all_or_nothing(ledger):
     """A quarter of 100 calls: 20 answers of one scorer fit, 10 more do not, and production is not touched by it."""
     spending = _spending(ledger, "100 calls", evaluates=True)

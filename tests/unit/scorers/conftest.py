@@ -31,6 +31,7 @@ class ScriptedJudge:
     def __init__(self) -> None:
         self.status = 200
         self.answer: dict[str, Any] | str = {"result": "yes", "rationale": "it is fine"}
+        self.usage: Any = {"prompt_tokens": 11, "completion_tokens": 7, "total_tokens": 18}
         self.hold: threading.Event | None = None
         self.hold_s = 10.0
         self.requests: list[dict[str, Any]] = []
@@ -70,7 +71,7 @@ class ScriptedJudge:
                         "created": 1,
                         "model": "m",
                         "choices": [{"index": 0, "message": message, "finish_reason": "stop"}],
-                        "usage": {"prompt_tokens": 11, "completion_tokens": 7, "total_tokens": 18},
+                        "usage": judge.usage,
                     }
                 )
 

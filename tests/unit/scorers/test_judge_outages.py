@@ -47,29 +47,36 @@ def suite(endpoint: ScriptedEndpoint, configured: Any) -> Callable[..., ScorerSu
 
 
 @pytest.mark.parametrize(
-    ("failure", "kind", "status"),
+    ("failure", "kind", "status", "unmetered"),
     [
-        ("401", "refused", 401),
-        ("429", "overloaded", 429),
-        ("retry_after", "overloaded", 429),
-        ("500", "unreachable", 500),
-        ("503", "unreachable", 503),
-        ("garbage", "garbled", None),
-        ("empty", "garbled", None),
-        ("truncated", "garbled", None),
-        ("huge", "garbled", 200),
-        ("hang_up", "unreachable", None),
+        ("401", "refused", 401, 0),
+        ("429", "overloaded", 429, 0),
+        ("retry_after", "overloaded", 429, 0),
+        ("500", "unreachable", 500, 0),
+        ("503", "unreachable", 503, 0),
+        ("garbage", "garbled", None, 1),
+        ("empty", "garbled", None, 1),
+        ("truncated", "garbled", None, 1),
+        ("huge", "garbled", 200, 1),
+        ("hang_up", "unreachable", None, 1),
     ],
 )
 def test_trouble_has_a_kind_and_is_no_verdict(
-    endpoint: ScriptedEndpoint, suite: Any, make_trace: MakeTrace, failure: Any, kind: str, status: int | None
+    endpoint: ScriptedEndpoint,
+    suite: Any,
+    make_trace: MakeTrace,
+    failure: Any,
+    kind: str,
+    status: int | None,
+    unmetered: int,
 ) -> None:
-    """Each is the endpoint's, so that the trace is scored when it is over."""
+    """Each is the endpoint's, so that the trace is scored when it is over; some may be billed all the same."""
     scorers, trace = suite(), make_trace()
     endpoint.fail(failure)
     with pytest.raises(JudgeUnavailable) as caught:
         scorers.score("safety", trace)
     assert (caught.value.kind, caught.value.status, caught.value.calls) == (kind, status, 1)
+    assert caught.value.unmetered == unmetered
     assert caught.value.retry_after_s == (1.0 if failure == "retry_after" else None)
     endpoint.recover()
     outcome = scorers.score("safety", trace)
@@ -85,6 +92,25 @@ def test_an_endpoint_that_never_answers_is_unreachable_after_the_timeout(
     with pytest.raises(JudgeUnavailable, match="no answer within 1 s") as caught:
         scorers.score("safety", make_trace())
     assert caught.value.timed_out
+    assert caught.value.unmetered == 1
+
+
+def test_a_try_that_may_be_billed_counts_beside_the_answer_that_came_after_it(
+    endpoint: ScriptedEndpoint, suite: Any, make_trace: MakeTrace
+) -> None:
+    """Two calls, of which the tokens of one are known."""
+    scorers = suite(retries=1)
+    endpoint.fail("hang_up", times=1)
+    outcome = scorers.score("safety", make_trace())
+    assert (outcome.verdict.label, outcome.calls, outcome.unmetered) == ("pass", 2, 1)
+    assert outcome.input_tokens
+
+
+def test_a_call_that_never_arrived_is_billed_by_nobody(suite: Any, make_trace: MakeTrace) -> None:
+    """The port is closed."""
+    with pytest.raises(JudgeUnavailable) as caught:
+        suite(base_url="http://127.0.0.1:9/v1").score("safety", make_trace())
+    assert (caught.value.calls, caught.value.unmetered) == (1, 0)
 
 
 def test_an_answer_is_read_up_to_the_bound_and_no_further(

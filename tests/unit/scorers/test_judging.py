@@ -10,6 +10,7 @@ from mlflow.entities import Trace
 
 from scorers.catalog import build_scorer
 from scorers.errors import JudgeUnavailable, ScorerSettingsError
+from scorers.judge_transport import judge_usage
 from scorers.judges import check_judge
 from scorers.settings import JudgeSettings, ScorerSettings
 from scorers.suite import ScorerSuite, assessment_id
@@ -83,6 +84,17 @@ def test_an_unreadable_answer_is_an_error_verdict_that_was_paid_for(
     judge.answer = answer
     outcome = suite_of(configured()).score("s", make_trace())
     assert (outcome.verdict.label, outcome.feedback.value, outcome.input_tokens) == ("error", None, 11)
+
+
+@pytest.mark.parametrize("usage", [None, {}, "many", {"prompt_tokens": -1, "completion_tokens": 7}])
+def test_an_answer_without_its_tokens_is_one_that_may_be_billed(
+    configured: Configure, judge: Any, make_trace: MakeTrace, usage: Any
+) -> None:
+    """Known of the score, and of the model for evaluations: it is not for nothing."""
+    judge.usage = usage
+    outcome = suite_of(configured()).score("s", make_trace())
+    assert (outcome.verdict.label, outcome.calls, outcome.unmetered) == ("pass", 1, 1)
+    assert judge_usage()["scripted"].unmetered == 1
 
 
 def test_retries_are_bounded_by_the_settings(configured: Configure, judge: Any, make_trace: MakeTrace) -> None:
