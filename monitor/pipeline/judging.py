@@ -27,7 +27,7 @@ class Judging:
     """Turns a trace that is owed a verdict into a verdict row. Threads may share it.
 
     `canary` asks a scorer's judge something short: where that is answered, an endpoint that fails on a trace again and
-    again fails because of the trace.
+    again fails because of the trace. `asking` are the scorers of kind code that have asked the judge.
     """
 
     suite: ScorerSuite
@@ -39,6 +39,7 @@ class Judging:
     canary: Callable[[str], None]
     log: FilteringBoundLogger
     record: JudgeRecord = field(default_factory=JudgeRecord)
+    asking: set[str] = field(default_factory=set)
 
     def judge(self, trace: Trace, row: TraceRow, decision: DecisionRow) -> None:
         """Judge and record; the first verdict of a (trace, scorer) stands, so that a second one counts nowhere.
@@ -86,7 +87,8 @@ class Judging:
         self.patience.call("ledger", lambda: self.intake.record(verdict))
 
     def _score(self, scorer: str, trace: Trace) -> ScoreOutcome:
-        if self.suite[scorer].kind == "code" and (outcome := self._score_by_code(scorer, trace)) is not None:
+        is_code = self.suite[scorer].kind == "code" and scorer not in self.asking
+        if is_code and (outcome := self._score_by_code(scorer, trace)) is not None:
             return outcome
         failures = Failures(self.record, scorer, lambda: self._canary_answers(scorer))
         try:
@@ -132,11 +134,21 @@ class Judging:
         return answers
 
     def _score_by_code(self, scorer: str, trace: Trace) -> ScoreOutcome | None:
-        """The outcome of a scorer that asks no judge, whose success says nothing about the judge's health."""
+        """The outcome of a scorer that asks no judge, whose success says nothing about the judge's health.
+
+        One whose code asks the judge after all is found out by its first call, which is paid for afterwards; from then
+        on it waits for the judge and its spend like any other.
+        """
+        outcome: ScoreOutcome | None = None
         try:
-            return self.suite.score(scorer, trace)
-        except JudgeUnavailable:
-            return None  # its code asks the judge after all: then it waits like any other
+            outcome = self.suite.score(scorer, trace)
+            usage = Usage.of(outcome)
+        except JudgeUnavailable as outage:
+            usage = Usage.of(outage)
+        if outcome is None or usage.calls:
+            self.asking.add(scorer)
+            self._settle(self.spending.nothing_reserved(scorer), usage)
+        return outcome
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

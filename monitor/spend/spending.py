@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil
 from typing import TYPE_CHECKING, Final, Literal, Self
 
@@ -109,7 +109,7 @@ class Spending:
     Args:
         ledger: where it stands.
         settings: the limits.
-        models: scorer -> the model that it asks, of those that are judges.
+        models: scorer -> the model that it asks, or would ask if it is code that turns out to ask one.
         clock: whose UTC day it is.
         attempts: how many times a call may be sent, at most.
         evaluates: whether evaluations are configured, which are given their share; else all is one pot.
@@ -143,24 +143,25 @@ class Spending:
             SpendExhausted: the pot has no room for it today.
             LedgerUnavailable: the ledger does not answer.
         """
-        calls, microdollars = self._estimate(scorer, purpose)
-        reservation = Reservation(
-            purpose=purpose,
-            scorer=scorer,
-            day=self._clock.now_ms() // DAY_MS,
-            calls=calls * times,
-            microdollars=microdollars * times,
-        )
         most_calls, most_money = self._limits(purpose)
         if most_calls is None and most_money is None:
             # Nothing can be refused: only what it comes to is written.
-            return Reservation(purpose=purpose, scorer=scorer, day=reservation.day, calls=0, microdollars=0)
+            return self.nothing_reserved(scorer, purpose)
+        calls, microdollars = self._estimate(scorer, purpose)
+        reservation = replace(
+            self.nothing_reserved(scorer, purpose), calls=calls * times, microdollars=microdollars * times
+        )
         row = SpendRow(
             day=reservation.day, purpose=purpose, calls=reservation.calls, microdollars=reservation.microdollars
         )
         if not self._ledger.reserve(row, self._pots[purpose], calls=most_calls, microdollars=most_money):
             raise SpendExhausted(f"spend.per_day {self._settings.per_day} leaves no room for {purpose} of {scorer}")
         return reservation
+
+    def nothing_reserved(self, scorer: str, purpose: Purpose = "scoring") -> Reservation:
+        """What is settled where nothing was set aside before: nobody knew that a model would be asked, say."""
+        day = self._clock.now_ms() // DAY_MS
+        return Reservation(purpose=purpose, scorer=scorer, day=day, calls=0, microdollars=0)
 
     def settle(self, reservation: Reservation, usage: Usage) -> float:
         """Put what it came to in the place of what was set aside; returns the dollars, 0 without a known price.
@@ -213,8 +214,6 @@ class Spending:
         Raises:
             LedgerUnavailable: the ledger does not answer; the reservations stay spent.
         """
-        if not reservations:
-            return
         dollars = sum(
             _cost(self._settings.prices.get(model), usage.input_tokens or 0, usage.output_tokens or 0)
             + usage.unmetered * self._dearest_of(model)
@@ -222,7 +221,8 @@ class Spending:
         )
         self._ledger.add(
             SpendRow(
-                day=reservations[0].day,
+                # Code may have asked a model that no reservation was made for.
+                day=reservations[0].day if reservations else self._clock.now_ms() // DAY_MS,
                 purpose="evaluation",
                 calls=sum(usage.calls for usage in usages.values()) - sum(each.calls for each in reservations),
                 microdollars=ceil(dollars * MICRO) - sum(each.microdollars for each in reservations),

@@ -1,5 +1,6 @@
 """The day's spend in the pipeline: what has no room is parked, nothing is asked beyond it, and nothing is lost."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -17,6 +18,7 @@ from monitor.settings import PriceSettings, SpendSettings
 from monitor.spend.debt import debt_of
 from monitor.spend.spending import DAY_MS, SpendExhausted, Spending, Usage
 from scorers.errors import JudgeUnavailable
+from scorers.suite import ScorerSuite
 
 PRICES = {"small": PriceSettings(input=1.0, output=10.0)}
 
@@ -53,9 +55,6 @@ def test_what_the_day_has_no_room_for_is_parked_and_judged_the_next_day(stage):
 
 def _count_calls(stage):
     """Let each call of a judge count as one, as over HTTP."""
-    from dataclasses import replace
-
-    from scorers.suite import ScorerSuite
 
     class Counting(ScorerSuite):
         def score(self, scorer, trace):
@@ -64,6 +63,56 @@ def _count_calls(stage):
 
     made = stage.suite
     stage.suite = lambda: Counting(list(made()))
+
+
+def test_code_that_asks_a_judge_is_paid_for_and_bounded_like_a_judge(stage):
+    """Its first call finds it out: two calls a day, two of five traces, the rest tomorrow."""
+    stage.spend = SpendSettings(per_day="2 calls")
+    stage.pipeline = stage.pipeline.model_copy(update={"workers": 1})
+    stage.scorers.clear()
+    stage.scorer("safe", kind="code")
+    for number in range(5):
+        stage.event(f"event {number}", partition=0)
+    _count_calls(stage)
+    stage.run()
+    assert stage.counts() == {("safe", "scored"): 2, ("safe", "parked"): 3}
+    assert _scoring(stage).calls == 2
+    stage.clock.advance(timedelta(days=1))
+    assert work_off_parked(stage.effects(stage.open()), workers=1) == 2
+
+
+def test_code_whose_judge_is_too_late_pays_for_that(stage):
+    """The call that found it out, and those that follow."""
+    prices = {"scripted": PriceSettings(input=20.0, output=0.0)}
+    stage.spend = SpendSettings(per_day="$10", prices=prices)
+    stage.scorers.clear()
+    tries = []
+
+    def answer(_inputs):
+        tries.append(1)
+        return True
+
+    stage.scorer("safe", kind="code", answer=answer)
+    made = stage.suite
+
+    class Late(ScorerSuite):
+        def score(self, scorer, trace):
+            outcome = super().score(scorer, trace)
+            if len(tries) < 3:
+                raise JudgeUnavailable("no answer within 60 s", timed_out=True, calls=1, unmetered=1)
+            return replace(outcome, calls=1, input_tokens=0, output_tokens=0)
+
+    stage.suite = lambda: Late(list(made()))
+    stage.event("one")
+    stage.run()
+    assert stage.counts() == {("safe", "scored"): 1}
+    assert (_scoring(stage).calls, _scoring(stage).microdollars) == (3, 640_000)
+
+
+def _scoring(stage):
+    rows = stage.open().spend.of_day(stage.clock.now_ms() // DAY_MS)
+    (row,) = (row for row in rows if row.purpose == "scoring")
+    return row
 
 
 def test_a_crash_after_a_reservation_leaves_it_spent(stage):
@@ -117,6 +166,13 @@ def test_an_evaluation_whose_endpoint_reports_no_tokens_is_not_for_nothing(ledge
     spending.settle(spending.reserve("safety"), Usage(calls=1, input_tokens=1000, output_tokens=100))
     spending.settle_evaluation(spending.reserve_evaluation(["safety"], 10), unknown)
     assert {pot.name: pot.spent for pot in spending.pots()}["evaluation"] == pytest.approx(0.38)
+
+
+def test_an_evaluation_by_code_that_asks_a_model_is_paid_for(ledger):
+    """Nothing was set aside, as no scorer is a judge."""
+    spending = _spending(ledger, "10 calls", evaluates=True)
+    spending.settle_evaluation(spending.reserve_evaluation([], 10), {"small": Usage(calls=2)})
+    assert {pot.name: pot.spent for pot in spending.pots()} == {"scoring": 0, "evaluation": 2}
 
 
 def test_a_judge_that_is_always_too_late_empties_the_pot(stage):
