@@ -1,7 +1,8 @@
 """Applications as Prometheus sees them: real `/metrics` ports with figures such as a busy day leaves.
 
-`shop` has two replicas, a regression in its newest version, a candidate that is worse, and debt; `mail` has one, and is
-well. Every scrape finds more traffic than the one before.
+`shop` has two replicas, a regression in its newest version, a candidate that is worse, and debt; `mail` has one, is
+well, and has trouble with its stream alone. `shop` has two pages, `mail` two tickets and no page. Every scrape finds
+more traffic than the one before.
 """
 
 import time
@@ -104,6 +105,7 @@ def shop(*, delivery: bool | None = True) -> Application:
             firing={("production", grounded, SEGMENTS[1]), ("candidate", greets, "version=v3")},
             alerts={
                 ("production_regression", grounded, SEGMENTS[1], "page"),
+                ("lost_to_retention", "", "all", "page"),
                 ("candidate_regression", greets, "version=v3", "ticket"),
             },
             delivery_working=delivery,
@@ -135,7 +137,7 @@ def shop(*, delivery: bool | None = True) -> Application:
 
 
 def mail() -> Application:
-    """An application that is well."""
+    """An application whose answers are well."""
     now_s = time.time()
     return Application(
         app="mail",
@@ -145,6 +147,7 @@ def mail() -> Application:
         figures=GroupFigures(
             pass_rates=_rates("tone", 0.98, 0.98),
             targets={"tone": 0.9},
+            alerts={("consumer_lag", "", "all", "ticket"), ("dead_letters", "", "all", "ticket")},
             delivery_working=True,
             dataset_rows={"production": 300},
             jobs={"evaluation": JobFigure(last_success_s=now_s - 60, deadline_s=now_s + 7200)},

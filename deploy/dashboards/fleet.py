@@ -58,8 +58,8 @@ def fleet() -> Dashboard:
 
 
 def _or_0(expression: str) -> str:
-    """The value for each application that is watched, 0 where it has none."""
-    return f"{expression} or 0 * {FLEET.value('build_info', by='app')}"
+    """The value for each application that is watched, 0 where it has none, as one operand."""
+    return f"({expression} or 0 * {FLEET.value('build_info', by='app')})"
 
 
 def _firing(severity: str) -> str:

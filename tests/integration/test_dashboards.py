@@ -192,8 +192,8 @@ def test_the_worst_application_is_the_first_row_of_the_fleet(filled: Prometheus)
         }
         for target in table["targets"]
     }
-    assert columns["Pages"] == {"shop": 1.0, "mail": 0.0}
-    assert columns["Tickets"] == {"shop": 1.0, "mail": 0.0}
+    assert columns["Pages"] == {"shop": 2.0, "mail": 0.0}
+    assert columns["Tickets"] == {"shop": 1.0, "mail": 2.0}
     assert columns["Processes"] == {"shop": 2.0, "mail": 1.0}
     assert columns["Furthest from target"] == pytest.approx({"shop": -0.23, "mail": 0.08})
     assert table["options"]["sortBy"] == [
@@ -203,6 +203,13 @@ def test_the_worst_application_is_the_first_row_of_the_fleet(filled: Prometheus)
     worst = next(panel for panel in panels("fleet") if "furthest below" in panel["title"])
     first = filled.query(asked("fleet", worst["targets"][0]["expr"]))[0]["metric"]
     assert first == {"app": "shop", "scorer": "retrieval_groundedness"}
+
+
+def test_two_tickets_are_no_page_and_two_pages_are_one_severity(filled: Prometheus) -> None:
+    """The fleet's severities have names and colours for 0, 1 and 2 alone, however many alerts fire."""
+    panel = next(panel for panel in panels("fleet") if panel["title"] == "Alerts over time")
+    found = filled.query(asked("fleet", panel["targets"][0]["expr"]))
+    assert {each["metric"]["app"]: float(each["value"][1]) for each in found} == {"shop": 2.0, "mail": 1.0}
 
 
 def test_a_query_of_something_that_is_not_exported_cannot_be_made() -> None:
