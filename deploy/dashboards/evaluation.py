@@ -57,8 +57,8 @@ def candidates(app: Metrics) -> list[Builder[Panel]]:
             "Of each evaluation, with its interval in thin lines; below 0 the candidate passes less often.",
             SHARE,
             line(app.value("candidate_difference", SCORER, VERSION, by=by), "{{version}} {{scorer}}"),
-            line(app.value("candidate_difference_lower", SCORER, VERSION, by=by), "{{version}} {{scorer}} min", "B"),
-            line(app.value("candidate_difference_upper", SCORER, VERSION, by=by), "{{version}} {{scorer}} max", "C"),
+            line(app.value("candidate_difference_lower", SCORER, VERSION, by=by), "{{version}} {{scorer}} min"),
+            line(app.value("candidate_difference_upper", SCORER, VERSION, by=by), "{{version}} {{scorer}} max"),
             width=10,
         ).height(10),
     ]

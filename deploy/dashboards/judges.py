@@ -100,8 +100,8 @@ def _time(app: Metrics) -> list[Builder[Panel]]:
             "For one trace, the wait for a free place at the judge included: median, 95th and 99th percentile.",
             SECONDS,
             line(app.quantile(0.5, name, SCORER, by="scorer"), "{{scorer}} p50"),
-            line(app.quantile(0.95, name, SCORER, by="scorer"), "{{scorer}} p95", "B"),
-            line(app.quantile(0.99, name, SCORER, by="scorer"), "{{scorer}} p99", "C"),
+            line(app.quantile(0.95, name, SCORER, by="scorer"), "{{scorer}} p95"),
+            line(app.quantile(0.99, name, SCORER, by="scorer"), "{{scorer}} p99"),
         ),
         heat("All scorers' times", "How many verdicts took how long.", SECONDS, app.buckets(name, SCORER)),
     ]

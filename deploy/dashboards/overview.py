@@ -155,9 +155,9 @@ def _pass_rates() -> timeseries.Panel:
         "(dashed). Marks: when a regression fired.",
         SHARE,
         line(APP.value("pass_rate", SCORER, SEGMENT, by="segment"), "{{segment}}"),
-        line(APP.value("pass_rate_lower", SCORER, SEGMENT, by="segment"), "{{segment}} at least", "B"),
-        line(APP.value("pass_rate_upper", SCORER, SEGMENT, by="segment"), "{{segment}} at most", "C"),
-        line(target, "target", "D"),
+        line(APP.value("pass_rate_lower", SCORER, SEGMENT, by="segment"), "{{segment}} at least"),
+        line(APP.value("pass_rate_upper", SCORER, SEGMENT, by="segment"), "{{segment}} at most"),
+        line(target, "target"),
         # Grafana shares the row out among the scorers.
         width=24,
     )

@@ -50,19 +50,24 @@ BAD_BELOW_0: Final[Steps] = ((None, RED), (0.0, GREEN))
 BAD_BELOW_1: Final[Steps] = ((None, RED), (1.0, GREEN))
 
 
-def line(expression: str, legend: str, ref: str = "A") -> Dataquery:
+def line(expression: str, legend: str) -> Dataquery:
     """A query over the dashboard's time, whose series are called by the legend."""
-    return Dataquery().expr(expression).range().legend_format(legend).ref_id(ref)
+    return Dataquery().expr(expression).range().legend_format(legend).ref_id("A")
 
 
-def now(expression: str, legend: str = "", ref: str = "A") -> Dataquery:
+def now(expression: str, legend: str = "") -> Dataquery:
     """A query of the present alone."""
-    return Dataquery().expr(expression).instant().legend_format(legend).ref_id(ref)
+    return Dataquery().expr(expression).instant().legend_format(legend).ref_id("A")
 
 
-def column(expression: str, ref: str) -> Dataquery:
+def column(expression: str) -> Dataquery:
     """A column of a table: the present value, its labels beside it."""
-    return Dataquery().expr(expression).instant().format(PromQueryFormat.TABLE).ref_id(ref)
+    return Dataquery().expr(expression).instant().format(PromQueryFormat.TABLE).ref_id("A")
+
+
+def _refs(number: int) -> list[str]:
+    """The names of a panel's queries. Grafana refuses a panel in which two have the same one."""
+    return [chr(ord("A") + each) for each in range(number)]
 
 
 def thresholds(steps: Steps) -> ThresholdsConfig:
@@ -91,8 +96,8 @@ def lines(title: str, description: str, unit: str, *queries: Dataquery, width: i
         )
         .tooltip(common.VizTooltipOptions().mode(TooltipDisplayMode.MULTI))
     )
-    for query in queries:
-        panel.with_target(query)
+    for ref, query in zip(_refs(len(queries)), queries, strict=True):
+        panel.with_target(query.ref_id(ref))
     return panel
 
 
@@ -212,7 +217,7 @@ def figures(
     `labels` are the leading columns with their headings. `worst_first` are headings to sort by, with whether the
     largest comes first.
     """
-    refs = [chr(ord("A") + number) for number in range(len(columns))]
+    refs = _refs(len(columns))
     headings = {f"Value #{ref}": each.heading for ref, each in zip(refs, columns, strict=True)}
     order = [*labels, *headings]
     organized = {
@@ -233,7 +238,7 @@ def figures(
         .sort_by([TableSortByFieldState().display_name(heading).desc(desc=largest) for heading, largest in worst_first])
     )
     for ref, each in zip(refs, columns, strict=True):
-        panel.with_target(column(each.expression, ref))
+        panel.with_target(column(each.expression).ref_id(ref))
         panel.override_by_name(each.heading, each.look())
     return panel
 

@@ -125,6 +125,14 @@ def test_every_panel_says_what_it_shows_and_has_its_place(board: str) -> None:
         assert panel["fieldConfig"]["defaults"]["unit"], panel["title"]
 
 
+@pytest.mark.parametrize("board", BOARDS)
+def test_every_query_of_a_panel_has_a_name_of_its_own(board: str) -> None:
+    """Grafana refuses a panel with two queries of the same refId, and shows nothing of it."""
+    for panel in panels(board):
+        names = [target["refId"] for target in panel["targets"]]
+        assert len(set(names)) == len(names), panel["title"]
+
+
 def test_the_overview_can_be_narrowed_down_and_marks_regressions() -> None:
     """One application; its scorers, segments and versions; the time of each regression on every curve."""
     board = BOARDS["overview"]
