@@ -90,7 +90,7 @@ class FigureReader:
         )
 
     def _delivery_works(self, receivers: Mapping[str, ReceiverState]) -> bool:
-        # Whom nobody is to tell of anything, Prometheus's rules do not tell either.
+        # Without pagers it does not work: nobody tells. Under `observe` nobody is to tell, Prometheus's rules neither.
         return self.observes or (bool(self.pagers) and not any(receivers[name].failing for name in self.pagers))
 
     def _job(self, row: JobRow) -> JobFigure:

@@ -90,8 +90,8 @@ def _rates(scorer: str, rate: float, newest: float) -> list[PassRateFigure]:
     ]
 
 
-def shop(*, delivery: bool | None = True) -> Application:
-    """An application in trouble; `delivery` says whether its alerts reach a receiver, None where there is none."""
+def shop(*, delivery: bool = True) -> Application:
+    """An application in trouble; `delivery` says whether its pages reach a receiver."""
     now_s = time.time()
     grounded, greets = "retrieval_groundedness", "greets"
     return Application(

@@ -33,7 +33,7 @@ from deploy.dashboards.variables import any_of, datasource
 UID: Final = "tracewatch-fleet"
 FLEET: Final = Metrics('app=~"$app"')
 _WORST: Final = {0.0: ("quiet", GREEN), 1.0: ("ticket", ORANGE), 2.0: ("page", RED)}
-_DELIVERY: Final = {0.0: ("failing", RED), 1.0: ("works", GREEN)}
+_DELIVERY: Final = {0.0: ("does not work", RED), 1.0: ("works", GREEN)}
 _SHOWN: Final = 20
 
 

@@ -122,11 +122,12 @@ def _at_a_glance() -> list[Builder[Panel]]:
         ),
         number(
             "Delivery of alerts",
-            "1 while alerts reach every receiver, 0 while one fails; none where no receiver is configured.",
+            "1 while pages on quality reach whom they rest on (the Alertmanagers, or where there is none all other "
+            "receivers), or alerts are only observed; 0 while one of these fails, or where nobody gets such pages.",
             PLAIN,
             delivery,
             BAD_BELOW_1,
-            none="not configured",
+            none="not known",
         ),
         number("Everything reached", "0 while a process waits for a service.", PLAIN, ready, BAD_BELOW_1),
         number(

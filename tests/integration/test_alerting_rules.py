@@ -216,7 +216,7 @@ def test_a_regression_of_two_replicas_reaches_alertmanager_once_where_nothing_is
     files = {name: (RULES / name).read_text(encoding="utf-8") for name in FILES}
     alerting = f'alerting: {{alertmanagers: [{{static_configs: [{{targets: ["127.0.0.1:{manager.port}"]}}]}}]}}'
     rule_files = f"rule_files: [{', '.join(FILES)}]"
-    with exposed(shop(delivery=None), mail()) as targets:
+    with exposed(shop(delivery=False), mail()) as targets:
         server = prometheus(scraping(targets, rule_files, alerting), files)
         expected = {"TracewatchProductionRegression", "TracewatchCandidateRegression", "TracewatchDeadLetters"}
         eventually(lambda: _names(server) == expected, "the alerts fire")

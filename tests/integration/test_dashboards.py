@@ -220,6 +220,13 @@ def test_two_tickets_are_no_page_and_two_pages_are_one_severity(filled: Promethe
     assert {each["metric"]["app"]: float(each["value"][1]) for each in found} == {"shop": 2.0, "mail": 1.0}
 
 
+def test_a_missing_figure_of_delivery_is_not_known() -> None:
+    """Where no receiver is configured the figure is 0: nobody tells of a regression, and that is red."""
+    panel = next(panel for panel in panels("overview") if panel["title"] == "Delivery of alerts")
+    assert panel["fieldConfig"]["defaults"]["noValue"] == "not known"
+    assert panel["fieldConfig"]["defaults"]["thresholds"]["steps"][0]["color"] == "red"
+
+
 def test_a_query_of_something_that_is_not_exported_cannot_be_made() -> None:
     """A renamed metric, or a label that it has not, fails when the dashboards are made."""
     metrics = Metrics('app="$app"')

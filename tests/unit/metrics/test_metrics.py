@@ -272,10 +272,10 @@ def test_every_alert_that_fires_is_shown_with_its_severity(registry: CollectorRe
 
 
 @pytest.mark.parametrize(("working", "shown"), [(True, 1.0), (False, 0.0), (None, None)])
-def test_delivery_is_working_failing_or_not_configured(
+def test_delivery_works_or_does_not_or_is_not_known(
     registry: CollectorRegistry, working: bool | None, shown: float | None
 ) -> None:
-    """Failing is 0 and nothing configured is absent: rules treat both alike, people do not."""
+    """What is not known is absent and no 0, which means that a receiver fails or that there is none."""
     registry.register(GroupMetrics("shop", lambda: GroupFigures(delivery_working=working), ManualClock()))
     assert value(registry, "delivery_working") == shown
 
