@@ -125,6 +125,6 @@ class LinkSettings(BaseModel):
     dashboard: str | None = Field(
         default=None,
         pattern=r"^https?://",
-        description="Address of a Grafana dashboard with the variables app, scorer and segment.",
+        description="Address of a Grafana dashboard with the variables app, scorer, segment and version.",
     )
     runbooks: str = Field(default="docs/runbooks", description="Where the runbooks lie: an address or a folder.")

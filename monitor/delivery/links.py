@@ -1,10 +1,14 @@
 """Where the links in a message lead. Pure."""
 
 from dataclasses import dataclass
+from typing import Final
 from urllib.parse import quote, urlencode, urlsplit
 
+from monitor.alerts.kinds import AlertKind
 from monitor.alerts.receivers import LinkSettings
 from monitor.tracking.links import MlflowLinks
+
+_OF_SERIES: Final[frozenset[AlertKind]] = frozenset({"production_regression", "unknown"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,11 +23,11 @@ class Places:
         """The page that says what to do about this kind of alert."""
         return f"{self.runbooks.rstrip('/')}/{quote(kind, safe='')}.md"
 
-    def board(self, app: str, scorer: str, segment: str) -> str | None:
-        """The dashboard with its variables set."""
+    def board(self, app: str, kind: str, scorer: str, segment: str) -> str | None:
+        """The dashboard with its variables set, as far as an alert of this kind is about one of their values."""
         if self.dashboard is None:
             return None
-        chosen = {"var-app": app, "var-scorer": scorer, "var-segment": segment}
+        chosen = {"var-app": app, "var-scorer": scorer, **_narrowed(kind, segment)}
         query = urlencode({name: value for name, value in chosen.items() if value}, errors="replace")
         return f"{self.dashboard}{'&' if urlsplit(self.dashboard).query else '?'}{query}"
 
@@ -34,6 +38,15 @@ class Places:
     def run(self, run_id: str) -> str | None:
         """A run in MLflow."""
         return None if self.mlflow is None else self.mlflow.run(run_id)
+
+
+def _narrowed(kind: str, segment: str) -> dict[str, str]:
+    # Only these have the segment of a series. Chosen, that of another kind, as `pot=scoring`, would empty every panel.
+    if kind in _OF_SERIES:
+        return {"var-segment": segment}
+    if kind == "candidate_regression":
+        return {"var-version": segment.removeprefix("version=")}
+    return {}
 
 
 def places_of(settings: LinkSettings, tracking_uri: str, experiment_id: str | None) -> Places:

@@ -152,7 +152,7 @@ def _links(alert: AlertRow, content: Content, sender: Sender) -> dict[str, str]:
     run_id = alert.details.get("run_id")
     links = {
         "runbook": sender.places.runbook(alert.kind) if alert.kind in DEFAULT_SEVERITY else None,
-        "dashboard": sender.places.board(sender.app, alert.scorer, alert.segment),
+        "dashboard": sender.places.board(sender.app, alert.kind, alert.scorer, alert.segment),
         "run": sender.places.run(run_id) if isinstance(run_id, str) and content != "none" else None,
     }
     return {name: url for name, url in links.items() if url is not None}

@@ -107,6 +107,26 @@ def test_the_page_itself_convinces():
     assert json.loads(annotations["proof"])["interval"] == [0.661, 0.812]
 
 
+BOARD = "https://grafana.example/d/tw?orgId=1&var-app=shop"
+
+
+@pytest.mark.parametrize(
+    ("kind", "scorer", "segment", "board"),
+    [
+        ("production_regression", "safety", "all", f"{BOARD}&var-scorer=safety&var-segment=all"),
+        ("unknown", "safety", "plan=a&b", f"{BOARD}&var-scorer=safety&var-segment=plan%3Da%26b"),
+        ("candidate_regression", "safety", "version=v=2", f"{BOARD}&var-scorer=safety&var-version=v%3D2"),
+        ("scorer_failing", "safety", "all", f"{BOARD}&var-scorer=safety"),
+        ("spend_exhausted", "", "pot=scoring", BOARD),
+        ("dataset_stale", "", "dataset=golden", BOARD),
+        ("of_the_future", "safety", "shard=3", f"{BOARD}&var-scorer=safety"),
+    ],
+)
+def test_a_link_to_the_dashboard_chooses_only_what_its_panels_have(kind, scorer, segment, board):
+    """A pot or a candidate is no segment of a series: chosen as one, it would leave every panel empty."""
+    assert told("links", kind=kind, scorer=scorer, segment=segment, details={}).links["dashboard"] == board
+
+
 def test_texts_leave_only_where_they_may_and_are_redacted():
     """Rationales quote customers: they are texts too. The good answer stands beside the bad one."""
     for content in ("none", "links"):
