@@ -55,6 +55,12 @@ _KINDS: Final = {
     "dead_letters": "Too many messages are no trace events",
     "spend_exhausted": "The day's spend is running out",
 }
+_EXAMPLES: Final = {
+    "production_regression": "Traces that moved the number most",
+    "candidate_regression": "Traces that turned from pass to fail",
+    "scorer_failing": "Traces on which the scorer failed",
+    "judge_moved": "Traces that the judge judges otherwise now",
+}
 
 
 def page_html(view: PageView, *, refresh: bool, mask: Callable[[str], str] = str) -> str:
@@ -106,6 +112,7 @@ def _template(mask: Callable[[str], str]) -> Template:
         "prose": lambda text: _prose(as_data(words.shortened(mask(text), PROSE_CHARS))),
         "name": lambda text: _breakable(as_data(words.shortened(mask(text), NAME_CHARS))),
         "kind": lambda kind: _KINDS.get(kind, words.named(kind).capitalize()),
+        "examples": lambda kind: _EXAMPLES.get(kind, "Examples"),
     }
     # Our own file, whose hash stands in the policy: it must not change by a character.
     environment.globals["style"] = Markup(_STYLE)  # noqa: S704

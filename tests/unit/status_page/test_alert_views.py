@@ -1,5 +1,6 @@
 """Open alerts on the page: the worst first, with all of the proof that there is, whatever is missing of it."""
 
+import re
 from typing import Any
 
 import pytest
@@ -68,6 +69,23 @@ def test_other_alerts_show_what_was_found_as_pairs() -> None:
     details = {"dead_letters": 31, "share": 0.026, "by_reason": {"not_json": 30}, "window_from": {"at_ms": 1}}
     (view,) = alert_views([alert_row(kind="dead_letters", details=details)], None)
     assert view.facts == (("dead_letters", 31), ("share", "2.6\u00a0%"), ("by_reason: not_json", 30))
+
+
+@pytest.mark.parametrize(
+    ("kind", "heading"),
+    [
+        ("production_regression", "Traces that moved the number most"),
+        ("candidate_regression", "Traces that turned from pass to fail"),
+        ("scorer_failing", "Traces on which the scorer failed"),
+        ("judge_moved", "Traces that the judge judges otherwise now"),
+        ("of_the_future", "Examples"),
+    ],
+)
+def test_the_examples_of_an_alert_are_called_what_they_are(kind: str, heading: str) -> None:
+    """Nothing has turned where a scorer fails, and the traces of a moved judge have turned either way."""
+    views = alert_views([alert_row(kind=kind, details={"examples": PROOF["examples"]})], LINKS)
+    html = page_html(page(alerts=tuple(views), firing=1), refresh=False)
+    assert re.findall(r'<h4 class="sub">(.*)</h4>\n<ul class="examples">', html) == [heading]
 
 
 def test_the_worst_alert_comes_first() -> None:
