@@ -113,7 +113,7 @@ class ReceiverSettings(BaseModel):
 
 
 class LinkSettings(BaseModel):
-    """Where the links in alerts lead."""
+    """Where the links in alerts lead, and those of the status page into MLflow."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 

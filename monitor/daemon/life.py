@@ -19,6 +19,7 @@ from monitor.config import Config
 from monitor.daemon import assembly
 from monitor.daemon.duties import Duties, deadlines
 from monitor.daemon.evaluate import evaluator_of
+from monitor.delivery.links import places_of
 from monitor.errors import ServiceUnavailable
 from monitor.evaluation.evaluator import Evaluator
 from monitor.figures import FigureReader
@@ -134,7 +135,7 @@ class Daemon:
             traces = MlflowTraceStore(self._config.mlflow.tracking_uri, self._config.experiment)
             suite = self._build_suite(traces)
             self._expose_figures(suite, ledger)
-            self._links = MlflowLinks.to(self._config.mlflow.tracking_uri, traces.experiment_id)
+            self._links = self._mlflow_links(traces.experiment_id)
             effects = self._build_effects(ledger, traces, suite)
             feedback = self._build_feedback(effects)
             loop = self._build_loop(effects, feedback)
@@ -171,6 +172,10 @@ class Daemon:
                     evaluator.cancel()
             if presence.refusal is not None:
                 raise presence.refusal
+
+    def _mlflow_links(self, experiment_id: str) -> MlflowLinks | None:
+        # A browser may reach MLflow by another address than the daemon does, on the page as in alerts.
+        return places_of(self._config.alerts.links, self._config.mlflow.tracking_uri, experiment_id).mlflow
 
     def _own(self) -> Own:
         """What this process knows, at any moment of its life."""
