@@ -247,6 +247,27 @@ def test_grafana_finds_its_dashboards_and_its_prometheus(config, tmp_path):
     assert source["jsonData"]["timeInterval"] == scraped
 
 
+def test_links_open_in_a_browser_on_this_machine_and_follow_the_ports_that_are_moved(config):
+    """By the published ports: a container's name leads nowhere there."""
+    assert config.alerts.links.mlflow == "http://127.0.0.1:5000"
+    moved = {**environment("tracewatch"), "MLFLOW_PORT": "5050", "GRAFANA_PORT": "3003"}
+    links = load_config([FOLDER / "tracewatch.yaml"], moved).alerts.links
+    assert (links.mlflow, links.dashboard) == ("http://127.0.0.1:5050", f"http://127.0.0.1:3003/d/{UID}")
+    for service, port in {"mlflow": "${MLFLOW_PORT:-5000}", "grafana": "${GRAFANA_PORT:-3000}"}.items():
+        assert SERVICES[service]["ports"][0].startswith(f"127.0.0.1:{port}:")
+        variable = port.removeprefix("${").split(":")[0]
+        assert SERVICES["tracewatch"]["environment"][variable] == port
+
+
+def test_the_guide_says_where_the_first_bad_version_is_read(config):
+    """Without a login this port shows numbers alone: the guide promises nothing else, and says what to set."""
+    assert not config.http.may_show_traces
+    guide = " ".join((FOLDER / "README.md").read_text(encoding="utf-8").split())
+    told = guide.partition("The status page and Grafana show the series red.")[2].partition("Take the release back")[0]
+    assert "Alertmanager's page (*Info*) has the first bad version" in told
+    assert "http.users" in told
+
+
 def test_the_collector_s_pipelines_name_what_is_configured():
     """Receivers and exporters of each pipeline exist, and none stands idle."""
     collector = yaml.safe_load((FOLDER / "otel-collector.yaml").read_text(encoding="utf-8"))
