@@ -39,6 +39,22 @@ def rendered(values: Path, *options: str) -> dict[str, dict[str, Any]]:
     return {f"{each['kind']}/{each['metadata']['name']}": each for each in objects}
 
 
+def notes(folder: Path, *options: str) -> str:
+    """What helm says after it has installed a release: as an object of it, for helm shows it with a cluster alone."""
+    chart = folder / "tracewatch"
+    shutil.copytree(CHART, chart)
+    (chart / "templates" / "NOTES.txt").rename(chart / "files" / "notes.txt")
+    (chart / "templates" / "notes.yaml").write_text(
+        "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: notes}\n"
+        'data: {notes: {{ tpl (.Files.Get "files/notes.txt") . | quote }}}\n'
+    )
+    done = helm("template", "shop", chart, "--values", VALUES["all"], *options)
+    assert done.returncode == 0, done.stderr
+    [said] = [each for each in yaml.safe_load_all(done.stdout) if each and each["metadata"]["name"] == "notes"]
+    text: str = said["data"]["notes"]
+    return text
+
+
 @pytest.fixture(scope="module")
 def releases() -> Mapping[str, Mapping[str, dict[str, Any]]]:
     """What each file of values renders."""
@@ -273,6 +289,25 @@ def test_the_links_of_alerts_begin_where_the_release_says() -> None:
     assert "https://wiki.corp/tracewatch/absent.md" in text
     assert "https://grafana.corp/d/tracewatch-overview" in text
     assert ".example" not in text
+
+
+@pytest.mark.parametrize(
+    ("options", "missing"),
+    [
+        ({}, {"runbooksUrl", "grafanaUrl"}),
+        ({"runbooksUrl": "https://wiki.corp/tracewatch"}, {"grafanaUrl"}),
+        ({"runbooksUrl": "https://wiki.corp/tracewatch", "grafanaUrl": "https://grafana.corp"}, set()),
+        ({"enabled": "false"}, set()),
+    ],
+)
+def test_who_installs_rules_with_links_that_lead_nowhere_is_warned(
+    tmp_path: Path, options: Mapping[str, str], missing: set[str]
+) -> None:
+    """At night it is too late to learn that a runbook's address is an example."""
+    given = [each for name, value in options.items() for each in ("--set", f"prometheusRule.{name}={value}")]
+    said = notes(tmp_path, *given)
+    assert "port-forward service/shop-tracewatch" in said
+    assert set(re.findall(r"prometheusRule\.(\w+)", said)) == missing
 
 
 def test_the_runbooks_name_what_a_release_is_called(releases: Any) -> None:
