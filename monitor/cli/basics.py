@@ -1,6 +1,7 @@
 """Commands around the daemon itself: begin, check, run, migrate, show it all."""
 
 import json
+import signal
 from pathlib import Path
 from typing import Annotated
 
@@ -83,24 +84,37 @@ def page_test(
     config: ConfigFiles,
     *,
     within: Annotated[float, typer.Option(min=1.0, help="Seconds that a receiver may take.")] = 60.0,
+    hold: Annotated[
+        str, typer.Option(metavar="TIME", help="How long an Alertmanager's fires; its group_wait has to be shorter.")
+    ] = "60s",
 ) -> None:
     """Send a test alert to every receiver, wait until it is accepted, and resolve it. Exit 3 if one is not reached.
 
-    Example: `tracewatch page-test -c tracewatch.yaml`
+    At an Alertmanager it fires for a while, as one that ends within `group_wait` is told to nobody; Ctrl-C ends it.
+
+    Example: `tracewatch page-test -c tracewatch.yaml --hold 90s`
     """
     loaded = load(config)
-    from monitor.clock import SystemClock  # noqa: PLC0415
+    from monitor.clock import SystemClock, parse_duration  # noqa: PLC0415
+    from monitor.commands.page_test import Hold  # noqa: PLC0415
     from monitor.commands.page_test import page_test as tests_of  # noqa: PLC0415 - httpx and MLflow are slow to import
+    from monitor.replica.shutdown import stop_on_signals  # noqa: PLC0415
 
+    try:
+        held = parse_duration(hold)
+    except ValueError as error:
+        raise typer.BadParameter(f"--hold {hold!r}: {error}") from None
     if not loaded.alerts.receivers:
         errors().print("alerts.receivers names nobody: there is nobody to tell", style="red", markup=False)
         raise typer.Exit(WRONG)
     console = Console(soft_wrap=True, highlight=False)
     missed = 0
-    for result in tests_of(loaded, SystemClock(), within):
-        missed += not result.reached
-        console.print("[green]ok    [/green]" if result.reached else "[red]FAILED[/red]", end=" ")
-        console.print(printable(MASK(f"receiver {result.name}: {result.words}")), markup=False)
+    with stop_on_signals(signal.SIGTERM, signal.SIGINT) as stop:
+        waiting = Hold(time=held, stop=stop, say=lambda words: typer.echo(printable(MASK(words)), err=True))
+        for result in tests_of(loaded, SystemClock(), within, waiting):
+            missed += not result.reached
+            console.print("[green]ok    [/green]" if result.reached else "[red]FAILED[/red]", end=" ")
+            console.print(printable(MASK(f"receiver {result.name}: {result.words}")), markup=False)
     if loaded.alerts.mode == "observe":
         console.print("alerts.mode is `observe`: the daemon itself tells nobody", markup=False)
     if missed:

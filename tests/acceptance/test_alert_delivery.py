@@ -1,18 +1,23 @@
 """A regression becomes one page at a real webhook and a real Alertmanager, and ends there, across a restart."""
 
 import json
+import os
+import signal
+import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import httpx
 import yaml
+from prometheus_servers import Alertmanager
 from typer.testing import CliRunner
 from webhook_receiver import WebhookReceiver
 
 from monitor.cli import app
 from monitor.config import Config
-from tests.acceptance.running_daemon import patience_for, running
+from tests.acceptance.running_daemon import eventually, patience_for, running
 
 SECRET = "whsec_c2lnbmluZy1rZXktb2YtdGhlLXRlc3Q="
 TOKEN = "P4th-T0ken-91aa"
@@ -120,7 +125,7 @@ def test_a_page_test_goes_through_every_receiver_and_says_which_is_not_reached(
         config["judge"] = {"base_url": "http://127.0.0.1:1/v1", "api_key": "none"}
         file = tmp_path / "tracewatch.yaml"
         file.write_text(yaml.safe_dump(config))
-        code, text = said("page-test", "-c", str(file))
+        code, text = said("page-test", "-c", str(file), "--hold", "0s")
         assert code == 0, text
         assert [line.split(": ")[0] for line in text.splitlines()] == [
             f"ok     receiver {name}" for name in ("ops", "am", "chat")
@@ -133,7 +138,7 @@ def test_a_page_test_goes_through_every_receiver_and_says_which_is_not_reached(
             "[RESOLVED",
         ]
         webhook.go_away()
-        code, text = said("page-test", "-c", str(file), "--within", "1")
+        code, text = said("page-test", "-c", str(file), "--within", "1", "--hold", "0s")
         assert code == 3, text
         assert text.count("FAILED receiver") == 2
         assert "ok     receiver am" in text
@@ -144,6 +149,57 @@ def test_a_page_test_goes_through_every_receiver_and_says_which_is_not_reached(
         assert "ok     receiver chat: JSON: the address is understood" in words
     for secret in (TOKEN, SECRET):
         assert secret not in text + words
+
+
+def page_tests_only(folder: Path, alertmanager: str) -> str:
+    """A configuration that is good for testing the way to one Alertmanager; its file."""
+    file = folder / "tracewatch.yaml"
+    receivers = [{"name": "am", "kind": "alertmanager", "url": alertmanager}]
+    scorers = [{"name": "short", "use": "AnswerLength", "max_length": 9}]
+    file.write_text(yaml.safe_dump({"app": "shop", "scorers": scorers, "alerts": {"receivers": receivers}}))
+    return str(file)
+
+
+def test_a_page_test_reaches_the_people_behind_an_alertmanager_that_waits_for_a_group(
+    start_alertmanager: Callable[[str], Alertmanager], tmp_path: Path
+) -> None:
+    """What fires for longer than `group_wait` is told to them, and so is its end; what ends before it never is."""
+    with WebhookReceiver() as people:
+        server = start_alertmanager(
+            "route: {receiver: people, group_by: [alertname], group_wait: 1s, group_interval: 1s}\n"
+            f"receivers: [{{name: people, webhook_configs: [{{url: '{people.address}', send_resolved: true}}]}}]\n"
+        )
+        code, text = said("page-test", "-c", page_tests_only(tmp_path, server.address), "--hold", "10s")
+        assert code == 0, text
+        assert "receiver am: waiting 10s" in text
+        told = people.accepted[0].json
+        assert (told["status"], told["groupLabels"]) == ("firing", {"alertname": "TracewatchPageTest"})
+        eventually(lambda: people.accepted[-1].json["status"] == "resolved", "they are told of its end")
+
+
+def test_a_page_test_that_is_interrupted_while_it_waits_ends_its_alert(tmp_path: Path) -> None:
+    """Ctrl-C cuts the wait short, and no test alert is left firing."""
+    with WebhookReceiver() as alertmanager:
+
+        def interrupt_when_fired() -> None:
+            eventually(lambda: alertmanager.accepted, "it fires")
+            os.kill(os.getpid(), signal.SIGINT)
+
+        someone = threading.Thread(target=interrupt_when_fired)
+        someone.start()
+        code, text = said("page-test", "-c", page_tests_only(tmp_path, alertmanager.address), "--hold", "1h")
+        someone.join()
+        fired, ended = (each.json[0] for each in alertmanager.accepted)
+    assert code == 0, text
+    assert fired["labels"] == ended["labels"]
+    assert fired["endsAt"] > ended["endsAt"]
+
+
+def test_a_page_test_with_a_hold_that_is_no_duration_is_a_wrong_command_line(tmp_path: Path) -> None:
+    """Exit 2, and what was meant by it."""
+    code, text = said("page-test", "-c", page_tests_only(tmp_path, "http://127.0.0.1:1"), "--hold", "soon")
+    assert code == 2
+    assert "a duration is a number with a unit" in " ".join(text.replace("│", " ").split())
 
 
 def test_a_page_test_without_receivers_is_a_wrong_configuration(tmp_path: Path) -> None:
