@@ -1,7 +1,7 @@
 """Alerts to Prometheus's Alertmanager by its API v2, which is told again and again of what still fires."""
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from monitor.alerts.receivers import ReceiverSettings
@@ -9,8 +9,10 @@ from monitor.delivery.errors import DeliveryFailed
 from monitor.delivery.http import ReceiverHttp
 from monitor.delivery.message import Message
 
-# As Prometheus does: an alert that is no longer told of ends after it was left out a few times.
-_OUTLIVES: Final = 5
+# An alert that is no longer told of ends: later than a long outage of the ledger, which says nothing of the alert, and
+# after it was left out a few times. What is really over is told at once.
+_OUTLIVES: Final = timedelta(hours=4)
+_LEFT_OUT: Final = 5
 
 
 class AlertmanagerNotifier:
@@ -20,7 +22,8 @@ class AlertmanagerNotifier:
         self._settings = settings
         self._https = [(address, ReceiverHttp(settings)) for address in settings.addresses]
         again = settings.told_again_after
-        self._outlives_ms = 0 if again is None else _OUTLIVES * round(again.total_seconds() * 1000)
+        outlives = _OUTLIVES if again is None else max(_OUTLIVES, _LEFT_OUT * again)
+        self._outlives_ms = outlives // timedelta(milliseconds=1)
 
     def tell(self, message: Message, now_ms: int) -> None:
         """Post the alert to each address.
@@ -28,7 +31,12 @@ class AlertmanagerNotifier:
         Raises:
             DeliveryFailed: nobody has accepted it.
         """
-        body = json.dumps([alert_json(message, now_ms + self._outlives_ms)]).encode()
+        alerts = [alert_json(message, now_ms + self._outlives_ms)]
+        if message.formerly is not None:
+            # For Alertmanager another label is another alert.
+            labels = {**message.labels, "severity": message.formerly}
+            alerts.append({**alerts[0], "labels": labels, "endsAt": _time(now_ms)})
+        body = json.dumps(alerts).encode()
         failures = []
         for address, http in self._https:
             try:

@@ -59,6 +59,7 @@ class Message:
         proof: numbers, as JSON.
         examples: the traces that moved the number, as far as the receiver may see them.
         links: `runbook`, `dashboard`, `run`, as far as they are known.
+        formerly: the severity that the receiver was told before, if that is another one.
     """
 
     id: str
@@ -71,6 +72,7 @@ class Message:
     proof: Mapping[str, Any]
     examples: tuple[Example, ...]
     links: Mapping[str, str]
+    formerly: str | None = None
 
     @property
     def is_over(self) -> bool:
@@ -86,6 +88,7 @@ def message_of(
     *,
     texts: Mapping[str, TraceText] | None = None,
     reminder: int = 0,
+    formerly: str | None = None,
 ) -> Message:
     """What a receiver with this `content` is told.
 
@@ -96,6 +99,7 @@ def message_of(
         sender: who tells.
         texts: of the examples' traces, already redacted; used where `content` is `redacted`.
         reminder: how often it was told already, for those who are reminded.
+        formerly: the severity that the receiver was told before, if that is another one.
     """
     summary = f"{sender.app}: {_what(alert)}"
     proof = proof_of(alert.details)
@@ -112,6 +116,7 @@ def message_of(
         proof=proof,
         examples=examples,
         links=links,
+        formerly=formerly,
     )
 
 

@@ -13,7 +13,7 @@ from monitor.delivery.errors import DeliveryFailed
 from monitor.delivery.examples import TraceText, trace_ids_of
 from monitor.delivery.message import Message, Sender, message_of
 from monitor.delivery.notifier import Notifier
-from monitor.delivery.planning import plan_of, reminder_of, wait_ms
+from monitor.delivery.planning import formerly_of, plan_of, reminder_of, wait_ms
 from monitor.ledger.deliveries import Deliveries
 from monitor.ledger.rows import AlertRow, DeliveryRow, LeaseToken
 
@@ -79,8 +79,8 @@ class Outbox:
         repeats = receiver.settings.told_again_after is not None
         due = self.deliveries.due(receiver.name, self.clock.now_ms(), MOST_AT_ONCE, repeats=repeats)
         for row, alert in due:
-            is_wanted = row.delivered_ms is None or receiver.settings.takes(alert.kind, alert.severity)
-            if not self.go_on() or (is_wanted and not self._tell(receiver, row, alert, token)):
+            is_needless = _is_unwanted(receiver, row, alert) and not _holds_it_firing(receiver, row)
+            if not self.go_on() or (not is_needless and not self._tell(receiver, row, alert, token)):
                 return
 
     def _tell(self, receiver: Receiver, row: DeliveryRow, alert: AlertRow, token: LeaseToken) -> bool:
@@ -98,6 +98,8 @@ class Outbox:
         again = receiver.settings.told_again_after
         next_ms = now_ms if again is None else now_ms + round(again.total_seconds() * 1000)
         severity = row.severity if row.transition == "resolved" else alert.severity
+        if _is_unwanted(receiver, row, alert):
+            severity = "none"
         self.deliveries.delivered(row, severity, now_ms, next_ms, token)
         self.count(receiver.name, "accepted")
         if row.delivered_ms is None:
@@ -121,10 +123,26 @@ class Outbox:
         content = receiver.settings.content
         shows_texts = content == "redacted" and row.transition != "resolved"
         texts = self.texts_of(trace_ids_of(alert.details)) if shows_texts else {}
+        if _is_unwanted(receiver, row, alert):
+            over = replace(alert, state="resolved", severity=row.severity, resolved_ms=now_ms)
+            return message_of(over, "resolved", content, self.sender())
         reminder = reminder_of(alert, row, receiver.settings, now_ms)
+        formerly = formerly_of(alert, row)
         if row.transition == "resolved":
             alert = replace(alert, severity=row.severity)
-        return message_of(alert, row.transition, content, self.sender(), texts=texts, reminder=reminder)
+        return message_of(
+            alert, row.transition, content, self.sender(), texts=texts, reminder=reminder, formerly=formerly
+        )
 
     def _wait_ms(self, row: DeliveryRow, asked_s: float | None = None) -> int:
         return wait_ms(row.attempts + 1, random.random(), asked_s)  # noqa: S311 - spreads attempts, hides nothing
+
+
+def _is_unwanted(receiver: Receiver, row: DeliveryRow, alert: AlertRow) -> bool:
+    """Whether the receiver was told of an alert that it does not take any more."""
+    return row.delivered_ms is not None and not receiver.settings.takes(alert.kind, alert.severity)
+
+
+def _holds_it_firing(receiver: Receiver, row: DeliveryRow) -> bool:
+    """Whether it goes on telling people of what it was told until it hears that it is over, which it has not."""
+    return receiver.settings.kind == "alertmanager" and row.severity != "none"

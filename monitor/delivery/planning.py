@@ -71,6 +71,14 @@ def reminder_of(alert: AlertRow, row: DeliveryRow, receiver: ReceiverSettings, n
     return max(1, since_ms // round(again.total_seconds() * 1000))
 
 
+def formerly_of(alert: AlertRow, row: DeliveryRow) -> str | None:
+    """The severity that the receiver was told before if the alert is worth something else now."""
+    if row.transition == "raised":
+        return "ticket"
+    is_other = row.transition == "fired" and row.delivered_ms is not None and row.severity != alert.severity
+    return row.severity if is_other and row.severity != "none" else None
+
+
 def _has_risen(alert: AlertRow, fired: DeliveryRow) -> bool:
     return alert.severity == "page" and fired.severity != "page" and fired.delivered_ms is not None
 

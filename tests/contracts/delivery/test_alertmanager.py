@@ -1,20 +1,22 @@
 """What a real Alertmanager makes of it."""
 
 import time
+from dataclasses import replace
 
 import httpx
 import pytest
 
 from monitor.delivery.assembly import notifier_of
 from monitor.delivery.errors import DeliveryFailed
+from monitor.delivery.message import message_of
 from tests.contracts.delivery.conftest import alertmanager_settings, told_to
-from tests.contracts.delivery.test_notifiers import alert, message
+from tests.contracts.delivery.test_notifiers import SENDER, alert, message
 
 AWAY = "http://127.0.0.1:1"
 
 
 def test_an_alert_that_is_told_again_stays_one_and_ends_unless_it_is(alertmanager):
-    """Same labels, same start, an end five reminders ahead: nobody's alert fires for ever after its daemon is gone."""
+    """Same labels, same start, an end four hours ahead: later than an outage, yet no alert fires for ever."""
     notifier = notifier_of(alertmanager_settings(alertmanager, repeat="2m"))
     row = alert(id="again", scorer="told-again")
     now_ms = time.time_ns() // 1_000_000
@@ -34,7 +36,37 @@ def test_an_alert_that_is_told_again_stays_one_and_ends_unless_it_is(alertmanage
     assert told["annotations"]["runbook_url"].endswith("/production_regression.md")
     assert told["annotations"]["proof"] == '{"before": 0.91, "after": 0.74, "verdicts": 412}'
     assert _ms(told["startsAt"]) == row.since_ms
-    assert _ms(told["endsAt"]) == now_ms + 1000 + 10 * 60_000
+    assert _ms(told["endsAt"]) == now_ms + 1000 + 4 * 3_600_000
+
+
+def test_an_alert_outlasts_several_rare_reminders(alertmanager):
+    """Where it is told of every two hours, it ends ten hours after the last time."""
+    now_ms = time.time_ns() // 1_000_000
+    notifier_of(alertmanager_settings(alertmanager, repeat="2h")).tell(message(alert(scorer="rarely-told")), now_ms)
+    [told] = httpx.get(f"{alertmanager}/api/v2/alerts", params={"filter": 'scorer="rarely-told"'}).json()
+    assert _ms(told["endsAt"]) == now_ms + 10 * 3_600_000
+
+
+def test_an_end_is_told_at_once_however_far_ahead_the_last_word_put_it(alertmanager):
+    """By the notifier of a process that was started since."""
+    now_ms = time.time_ns() // 1_000_000
+    row = alert(id="ends", scorer="ends")
+    notifier_of(alertmanager_settings(alertmanager)).tell(message(row), now_ms)
+    assert "ends" in [told for told, _, _ in told_to(alertmanager)]
+    over = replace(row, state="resolved", resolved_ms=now_ms)
+    notifier_of(alertmanager_settings(alertmanager)).tell(message(over, "resolved"), now_ms)
+    assert "ends" not in [told for told, _, _ in told_to(alertmanager)]
+
+
+def test_a_ticket_that_becomes_a_page_is_one_alert_there(alertmanager):
+    """The severity is a label: what was told as a ticket ends as the page begins."""
+    now_ms = time.time_ns() // 1_000_000
+    notifier = notifier_of(alertmanager_settings(alertmanager))
+    notifier.tell(message(alert(scorer="rises", severity="ticket")), now_ms)
+    risen = message_of(alert(scorer="rises"), "raised", "links", SENDER, formerly="ticket")
+    notifier.tell(risen, now_ms)
+    found = httpx.get(f"{alertmanager}/api/v2/alerts", params={"filter": 'scorer="rises"'}).json()
+    assert [each["labels"]["severity"] for each in found] == ["page"]
 
 
 def test_an_alert_that_was_over_before_it_could_be_told_fires_for_nobody(alertmanager):

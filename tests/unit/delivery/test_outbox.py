@@ -313,14 +313,31 @@ def test_an_alertmanager_is_told_every_minute_until_the_end(ledger):
 
 
 def test_reminders_end_with_what_they_are_worth(ledger):
-    """An operator has silenced the kind by configuration: Alertmanager is told no more and forgets it."""
+    """An operator has silenced the kind by configuration: Alertmanager is told once that it is over, as it knew it."""
     stage = Stage(ledger=ledger, receivers=[receiver("am", kind="alertmanager")])
     stage.alert(FIRING)
     stage.send()
     stage.alert(replace(FIRING, severity="none"))
     for _ in range(12):
         stage.later(10)
-    assert stage.told() == ["a1.fired"]
+    assert stage.told() == ["a1.fired", "a1.resolved"]
+    over = stage.messages()[1]
+    assert (over.is_over, over.labels["severity"]) == (True, "page")
+
+
+@pytest.mark.parametrize(("before", "after"), [("ticket", "page"), ("page", "ticket")])
+def test_an_alertmanager_hears_what_an_alert_is_worth_no_more(ledger, before, after):
+    """Under another severity it is another alert there, and the old one would fire on; it is told so once."""
+    stage = Stage(ledger=ledger, receivers=[receiver("am", kind="alertmanager")])
+    stage.alert(replace(FIRING, severity=before))
+    stage.send()
+    stage.alert(replace(FIRING, severity=after))
+    for _ in range(12):
+        stage.later(10)
+    changed = [(each.labels["severity"], each.formerly) for each in stage.messages()]
+    assert changed[0] == (before, None)
+    assert (after, before) in changed
+    assert changed[-1] == (after, None)
 
 
 def test_texts_are_read_only_for_those_who_may_see_them(ledger):
