@@ -25,7 +25,8 @@ class FigureReader:
     """Reads the group's figures.
 
     `series` gives every series as it is at a time in ms, `quality` what labels say of the scorers then; `deadline_s`
-    tells by when a job that last succeeded then is overdue.
+    tells by when a job that last succeeded then, or never, is overdue. `planned_jobs` have a deadline even if they are
+    not in the ledger: one that hangs from its first run reports nothing.
     `candidates` are the configured ones: those of the past are told of no more.
     `pagers` are the receivers on whom pages about quality rest, `receivers` all that are told now.
     """
@@ -39,6 +40,7 @@ class FigureReader:
     scorers: Collection[str]
     pots: Callable[[], Iterable[Pot]]
     deadline_s: Callable[[str, float | None], float | None]
+    planned_jobs: Collection[str] = ()
     receivers: Collection[str] = ()
     pagers: Collection[str] = ()
     candidates: Collection[str] = ()
@@ -78,7 +80,7 @@ class FigureReader:
             alerts=[(alert.kind, alert.scorer, alert.segment, alert.severity) for alert in firing],
             dataset_rows={self.dataset: ledger.members.count(self.dataset)} if self.dataset else {},
             candidates=list(_candidates(ledger.evaluations.comparisons(self.candidates))),
-            jobs={row.job: self._job(row) for row in ledger.jobs.all()},
+            jobs=self._jobs(ledger.jobs.all()),
             accounted={(row.scorer, row.outcome): row.count for row in accounted},
             debt=debt_of(ledger, self.scorers, self.clock.now_ms(), positions=positions, accounted=accounted),
             pots=list(self.pots()),
@@ -93,9 +95,12 @@ class FigureReader:
         # Without pagers it does not work: nobody tells. Under `observe` nobody is to tell, Prometheus's rules neither.
         return self.observes or (bool(self.pagers) and not any(receivers[name].failing for name in self.pagers))
 
-    def _job(self, row: JobRow) -> JobFigure:
-        last_s = None if row.last_success_ms is None else row.last_success_ms / 1000
-        return JobFigure(last_success_s=last_s, deadline_s=self.deadline_s(row.job, last_s))
+    def _jobs(self, rows: Iterable[JobRow]) -> Mapping[str, JobFigure]:
+        last_ms = {**dict.fromkeys(self.planned_jobs), **{row.job: row.last_success_ms for row in rows}}
+        return {job: self._job(job, None if at_ms is None else at_ms / 1000) for job, at_ms in last_ms.items()}
+
+    def _job(self, job: str, last_s: float | None) -> JobFigure:
+        return JobFigure(last_success_s=last_s, deadline_s=self.deadline_s(job, last_s))
 
 
 def _judge(quality: ScorerQuality) -> JudgeFigure:

@@ -47,7 +47,7 @@ _SIGN_EVERY = timedelta(seconds=15)
 _RETENTION_EVERY = timedelta(minutes=10)
 _PUBLISH_GRACE_MS = 60_000
 _OVERDUE_GRACE_S = 300.0
-_UPKEEP = ("alerts", "parked", "publish", "feedback", "dataset")
+_UPKEEP = ("alerts", "parked", "publish", "feedback")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -270,6 +270,11 @@ def deadlines(config: Config, started_s: float) -> Callable[[str, float | None],
     return partial(_deadline_s, _plans(config), started_s)
 
 
+def planned_jobs(config: Config) -> frozenset[str]:
+    """The jobs that the lease holder does by the clock, whether or not one of them has ever reported."""
+    return frozenset(_plans(config))
+
+
 def _when(plan: ScheduleSettings) -> Every | Cron:
     return Cron(expression=plan.cron) if plan.cron is not None else Every(interval=plan.interval or timedelta(days=1))
 
@@ -277,11 +282,13 @@ def _when(plan: ScheduleSettings) -> Every | Cron:
 def _plans(config: Config) -> dict[str, Every | Cron]:
     plans: dict[str, Every | Cron] = dict.fromkeys(_UPKEEP, Every(interval=config.pipeline.upkeep_every))
     plans |= {job_of(each.name): Every(interval=config.pipeline.upkeep_every) for each in config.alerts.told}
+    if config.dataset is not None:
+        plans["dataset"] = Every(interval=config.pipeline.upkeep_every)
     plans["retention"] = Every(interval=_RETENTION_EVERY)
     plans["labels"] = Every(interval=config.labelling.read_every)
     if config.labelling.rejudge is not None:
         plans["rejudge"] = _when(config.labelling.rejudge)
-    if config.evaluation is not None and config.evaluation.schedule is not None:
+    if config.evaluates and config.evaluation is not None and config.evaluation.schedule is not None:
         plans["evaluation"] = _when(config.evaluation.schedule)
     return plans
 

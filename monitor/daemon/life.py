@@ -17,7 +17,7 @@ from consumers.errors import MemberFenced
 from monitor.clock import Clock, SystemClock
 from monitor.config import Config
 from monitor.daemon import assembly
-from monitor.daemon.duties import Duties, deadlines
+from monitor.daemon.duties import Duties, deadlines, planned_jobs
 from monitor.daemon.evaluate import evaluator_of
 from monitor.delivery.links import places_of
 from monitor.errors import ServiceUnavailable
@@ -207,6 +207,7 @@ class Daemon:
             targets={each.name: each.target for each in config.scorers if each.target is not None},
             dataset=config.dataset.name if config.dataset else None,
             deadline_s=self._deadline_s,
+            planned_jobs=planned_jobs(config),
             scorers=frozenset(scorer.name for scorer in suite),
             pots=assembly.spending_of(config, ledger, self._clock).pots,
             receivers=[each.name for each in config.alerts.told],
