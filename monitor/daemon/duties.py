@@ -69,13 +69,19 @@ class Duties:
     lag: Callable[[], Mapping[tuple[str, int], int]]
 
     def schedule(self) -> Schedule:
-        """The schedule of this replica, not running yet."""
+        """The schedule of this replica, not running yet, without what asks the judge."""
         schedule = Schedule(self.log)
         self._add_own(schedule)
         self._add_upkeep(schedule)
-        self._add_labelling(schedule)
-        self._add_evaluation(schedule)
+        self._add_labels(schedule)
         return schedule
+
+    def add_judging(self, schedule: Schedule) -> None:
+        """Also do what asks the judge: once it has answered, as what it refuses by mistake is noted as a verdict."""
+        every = Every(interval=self.config.pipeline.upkeep_every)
+        schedule.add("parked", every, self._duty("parked", self._work_off))
+        self._add_rejudging(schedule)
+        self._add_evaluation(schedule)
 
     @property
     def _ledger(self) -> Ledger:
@@ -106,7 +112,6 @@ class Duties:
         schedule.add("alerts", every, self._duty("alerts", self._close_and_look(outbox)), pool="alerts")
         for job, send in sending_of(outbox).items():
             schedule.add(job, every, self._duty(job, send))
-        schedule.add("parked", every, self._duty("parked", self._work_off))
         schedule.add("publish", every, self._duty("publish", self._publish_left))
         schedule.add("feedback", every, self._duty("feedback", self._publish_feedback))
         schedule.add("retention", Every(interval=_RETENTION_EVERY), self._duty("retention", self._forget))
@@ -217,18 +222,21 @@ class Duties:
         doubts = {scorer: doubt(agreement, self.config.labelling) for scorer, agreement in found.items()}
         return {scorer: words for scorer, words in doubts.items() if words is not None}
 
-    def _add_labelling(self, schedule: Schedule) -> None:
+    def _add_labels(self, schedule: Schedule) -> None:
         settings, ledger, suite = self.config.labelling, self._ledger, self.effects.judging.suite
         rules = {each.name: each.rules for each in suite}
         reading = LabelReading(ledger.labels, self.traces, rules, settings.window)
         every = Every(interval=settings.read_every)
         schedule.add("labels", every, self._duty("labels", lambda token: reading.read(token, self.clock.now_ms())))
+
+    def _add_rejudging(self, schedule: Schedule) -> None:
+        settings, ledger = self.config.labelling, self._ledger
         if settings.rejudge is not None:
             rejudging = Rejudging(
                 labels=ledger.labels,
                 frozen=ledger.frozen,
                 traces=self.traces,
-                suite=suite,
+                suite=self.effects.judging.suite,
                 spending=self.effects.judging.spending,
                 settings=settings,
                 clock=self.clock,

@@ -152,9 +152,12 @@ class Daemon:
                 lag=lambda: loop.lag,
             )
             leadership.seek()
-            with duties.schedule():
+            # Alerts are told, and shown, while the judge is waited for: a regression goes on firing meanwhile.
+            with duties.schedule() as schedule:
                 try:
-                    loop.run(self._stop)
+                    if self._judge_answers(suite):
+                        duties.add_judging(schedule)
+                        loop.run(self._stop)
                     self._last_resort(0 if presence.refusal is None else _REFUSED)
                 except _ENDS_ON_PURPOSE as error:
                     self._log.error("the daemon ends", cause=str(error))
@@ -189,12 +192,20 @@ class Daemon:
     def _build_suite(self, traces: MlflowTraceStore) -> ScorerSuite:
         self._patience.call("mlflow", traces.probe)
         configure_judge(self._config.judge, self._stop)
-        suite = assembly.build_suite(self._config, MlflowScorerRegistry(traces.experiment_id))
-        if any(scorer.kind == "judge" for scorer in suite):
-            self._patience.call("judge", lambda: check_judge(self._config.judge))
-        else:
+        return assembly.build_suite(self._config, MlflowScorerRegistry(traces.experiment_id))
+
+    def _judge_answers(self, suite: ScorerSuite) -> bool:
+        """Wait for the judge, if one is asked anything; False if the daemon is to stop before it answers."""
+        if not any(scorer.kind == "judge" for scorer in suite):
             self._patience.note_up("judge")
-        return suite
+            return True
+        try:
+            self._patience.call("judge", lambda: check_judge(self._config.judge))
+        except JudgeUnavailable:
+            if not self._stop.is_set():
+                raise
+            return False
+        return True
 
     def _expose_figures(self, suite: ScorerSuite, ledger: Ledger) -> None:
         config = self._config

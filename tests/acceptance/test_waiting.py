@@ -1,8 +1,11 @@
 """Services that are away when the daemon starts: it waits, says why, and goes on when they come."""
 
 import json
+import time
 from pathlib import Path
 from typing import Any
+
+from webhook_receiver import WebhookReceiver
 
 from monitor.config import Config
 from tests.acceptance.running_daemon import running
@@ -113,3 +116,47 @@ def test_a_daemon_without_its_broker_waits_says_so_and_stops_when_told(mlflow_ur
         assert status == 503
         assert body["dependencies"]["ledger"]["up"]
         assert body["dependencies"]["judge"]["up"]
+
+
+def test_a_daemon_that_waits_for_its_judge_tells_and_shows_what_fires(mlflow_uri: str, tmp_path: Path) -> None:
+    """What fires goes on firing while the judge is away, also for a restarted daemon; it stops when told to."""
+    from monitor.ledger import AlertRow, open_ledger
+
+    ledger_url, now_ms = f"sqlite:///{tmp_path / 'ledger.db'}", time.time_ns() // 1_000_000
+    ledger = open_ledger(ledger_url)
+    fires = AlertRow(
+        id="before",
+        kind="unknown",
+        scorer="safety",
+        segment="all",
+        state="firing",
+        severity="ticket",
+        since_ms=now_ms - 60_000,
+        fired_ms=now_ms - 60_000,
+    )
+    ledger.alerts.save(fires, None)
+    (tmp_path / "events.jsonl").write_text("")
+    with WebhookReceiver() as webhook:
+        config = Config.model_validate(
+            {
+                "app": "shop",
+                "source": {"kind": "file", "path": str(tmp_path / "events.jsonl")},
+                "mlflow": {"tracking_uri": mlflow_uri},
+                "ledger": {"url": ledger_url},
+                "judge": {"base_url": "http://127.0.0.1:1/v1", "api_key": "none", "model": "scripted", "retries": 0},
+                "scorers": [{"name": "safety", "use": "Safety"}],
+                "dataset": None,
+                "alerts": {"receivers": [{"name": "ops", "kind": "webhook", "url": webhook.address}]},
+                "pipeline": {"retry_up_to": "500ms", "upkeep_every": "200ms"},
+                "http": {"port": 0},
+            }
+        )
+        shown = 'tracewatch_alert_firing{app="shop",kind="unknown",scorer="safety",segment="all"'
+        with running(config) as daemon:
+            daemon.eventually(lambda: webhook.accepted, "the alert is told")
+            daemon.eventually(lambda: shown in daemon.metrics(), "the alert is shown")
+            assert not daemon.readiness()[1]["dependencies"]["judge"]["up"]
+            # What asks the judge waits for it.
+            assert "parked" not in {each.job for each in ledger.jobs.all()}
+    assert webhook.accepted[0].json["alert"]["id"] == "before"
+    ledger.close()
