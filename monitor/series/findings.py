@@ -66,7 +66,7 @@ class SeriesFindings:
             reason = self.held_back(open_rows, key[0])
             if reason is None and not _is_told(opened.get(key)):
                 reason = part_of(key, states)
-            found.append(self._finding(key, states[key], opened.get(key), reason, warnings))
+            found.append(self._finding(key, states, opened.get(key), reason, warnings))
         ended = opened.keys() - (current.keys() - gone)
         return found + [self._ended(key, opened[key], retired=key not in gone) for key in sorted(ended)]
 
@@ -75,9 +75,14 @@ class SeriesFindings:
         return scorer is not None and scorer.alerting and scorer.version == row.scorer_version
 
     def _finding(
-        self, key: Key, state: SeriesState, opened: AlertRow | None, held_back: str | None, warnings: Warnings
+        self,
+        key: Key,
+        states: Mapping[Key, SeriesState],
+        opened: AlertRow | None,
+        held_back: str | None,
+        warnings: Warnings,
     ) -> Finding:
-        bad = state.phase == "regressed"
+        bad = states[key].phase == "regressed"
         words = {"warning": warnings().get(key[0]), "held_back": held_back} if bad else {}
         said = {name: text for name, text in words.items() if text is not None}
         return Finding(
@@ -87,12 +92,13 @@ class SeriesFindings:
             # Receivers that know of it would take a fall of its severity for its end: they read the reason instead.
             severity=self.severities[key[0]] if held_back is None or _is_told(opened) else "none",
             bad=bad,
-            details=self._details(key, state, opened, said) if bad else {},
+            details=self._details(key, states, opened, said) if bad else {},
         )
 
     def _details(
-        self, key: Key, state: SeriesState, opened: AlertRow | None, said: Mapping[str, str]
+        self, key: Key, states: Mapping[Key, SeriesState], opened: AlertRow | None, said: Mapping[str, str]
     ) -> Mapping[str, Any]:
+        state = states[key]
         alarm = state.alarm
         if alarm is None or state.reference is None:
             return said
@@ -106,6 +112,7 @@ class SeriesFindings:
             alarm,
             verdicts,
             lambda inputs: self._passed_before(key[0], inputs, alarm.onset_ms),
+            own=_own_references(key, states),
         )
         return {**proof, **said}
 
@@ -141,6 +148,21 @@ def is_gone(key: Key, rows: Mapping[Key, SeriesRow], states: Mapping[Key, Series
 def _is_told(row: AlertRow | None) -> bool:
     """Whether receivers know of it."""
     return row is not None and row.state == "firing" and row.severity != "none"
+
+
+def _own_references(key: Key, states: Mapping[Key, SeriesState]) -> Mapping[str, float]:
+    """Segment -> what its own series is held against, for the slices of `all`.
+
+    The slices of a segment's series are what two values share, of which no series knows: `region=eu` as a whole says
+    nothing of what it was for one customer.
+    """
+    if key[1] != ALL:
+        return {}
+    return {
+        segment: state.reference
+        for (scorer, segment), state in states.items()
+        if scorer == key[0] and segment != ALL and state.reference is not None
+    }
 
 
 def part_of(key: Key, states: Mapping[Key, SeriesState]) -> str | None:

@@ -19,18 +19,27 @@ LOOKED_AT: Final = 5_000
 Before = Callable[[Collection[str]], Mapping[str, str]]
 """Inputs digests -> of each the trace that passed before, where there is one."""
 
+_NONE_OF_THEIR_OWN: Final[Mapping[str, float]] = {}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Slice:
-    """The verdicts of one value of a segment key: their rate, and how far they are below the reference in all."""
+    """The verdicts of one value of a segment key: their rate, and how far they are below its reference in all."""
 
     segment: str
+    reference: float
     sums: WindowSums
     missing: float
 
 
 def proof_of(
-    scorer: WatchedScorer, reference: float, alarm: Alarm, verdicts: Sequence[TracedVerdict], before: Before
+    scorer: WatchedScorer,
+    reference: float,
+    alarm: Alarm,
+    verdicts: Sequence[TracedVerdict],
+    before: Before,
+    *,
+    own: Mapping[str, float] = _NONE_OF_THEIR_OWN,
 ) -> dict[str, Any]:
     """What a person needs to believe it, as JSON.
 
@@ -40,6 +49,8 @@ def proof_of(
         alarm: when and since when.
         verdicts: of the series since the onset, the newest first.
         before: finds good answers to the same inputs.
+        own: segment -> what its own series is held against, of those that are a part of this series. A slice that was
+            always worse than the whole explains no fall, so each is measured against its own past where that is known.
     """
     sums = _sums(scorer, verdicts)
     low, high = interval(sums) if sums.n else (None, None)
@@ -55,11 +66,12 @@ def proof_of(
         "explained_by": [
             {
                 "segment": each.segment,
+                "before": each.reference,
                 "pass_rate": hajek(each.sums),
                 "verdicts": each.sums.n,
                 "share": _share(each.missing, whole),
             }
-            for each in _slices(scorer, reference, verdicts, whole)
+            for each in _slices(scorer, reference, verdicts, whole, own)
         ],
         "examples": _examples(scorer, reference, verdicts, before),
     }
@@ -84,7 +96,8 @@ def _missing(scorer: WatchedScorer, reference: float, verdicts: Sequence[TracedV
 
 
 def _share(part: float, whole: float) -> float:
-    return part / whole if whole > 0 else 0.0
+    """At most all of it: what others gained meanwhile, or a reference of its own, makes a part exceed the whole."""
+    return min(1.0, part / whole) if whole > 0 else 0.0
 
 
 def _sums(scorer: WatchedScorer, verdicts: Sequence[TracedVerdict]) -> WindowSums:
@@ -109,7 +122,13 @@ def _first_version(scorer: WatchedScorer, reference: float, verdicts: Sequence[T
     return min(guilty, key=lambda version: (by_version[version][-1].event_time_ms, version), default=None)
 
 
-def _slices(scorer: WatchedScorer, reference: float, verdicts: Sequence[TracedVerdict], whole: float) -> list[_Slice]:
+def _slices(
+    scorer: WatchedScorer,
+    reference: float,
+    verdicts: Sequence[TracedVerdict],
+    whole: float,
+    own: Mapping[str, float],
+) -> list[_Slice]:
     """The segments with the most of what is missing, and less of the traffic than of the loss."""
     by_segment: defaultdict[str, list[TracedVerdict]] = defaultdict(list)
     for each in verdicts:
@@ -118,8 +137,9 @@ def _slices(scorer: WatchedScorer, reference: float, verdicts: Sequence[TracedVe
     slices = [
         _Slice(
             segment=segment,
+            reference=own.get(segment, reference),
             sums=_sums(scorer, found),
-            missing=_missing(scorer, reference, found),
+            missing=_missing(scorer, own.get(segment, reference), found),
         )
         for segment, found in by_segment.items()
     ]

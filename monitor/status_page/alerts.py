@@ -75,6 +75,8 @@ def _slice(given: Mapping[str, Any]) -> SliceView:
         rate=_number(given.get("pass_rate")),
         verdicts=_whole(given.get("verdicts")),
         share=_number(given.get("share")),
+        # Alerts of earlier releases do not have it.
+        before=_number(given.get("before")),
     )
 
 

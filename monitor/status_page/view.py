@@ -78,12 +78,13 @@ class ScorerView:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SliceView:
-    """A part of the traffic that explains a fall; `share` is how much of it."""
+    """A part of the traffic that explains a fall; `share` is how much of it, `before` what it was held against."""
 
     segment: str
     rate: float | None
     verdicts: int | None
     share: float | None
+    before: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

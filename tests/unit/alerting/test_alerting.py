@@ -200,6 +200,29 @@ def test_a_regression_is_told_though_the_good_answers_cannot_be_found(ledger: Le
     assert (found.bad, found.details["before"], len(found.details["examples"])) == (True, 0.9, 3)
 
 
+def test_the_slices_of_all_are_held_against_their_own_series_and_those_of_a_segment_are_not(
+    ledger: Ledger, token: LeaseToken
+) -> None:
+    """Of what two values share no series knows what it was before."""
+    for number in range(60):
+        segments = {"customer": "anna" if number % 2 else "bert", "region": "eu" if number % 3 else "us"}
+        label = "pass" if number % 4 == 1 else "fail"
+        ledger.intake.record(verdict(number, label, BEGAN_MS + number * MINUTE_MS, segments=segments))
+    closing(ledger, max_age=9 * DAY).close(token, BEGAN_MS + 63 * MINUTE_MS)
+    known = {"customer=anna": 0.8, "region=eu": 0.99, "region=us": 0.5}
+    rows = [replace(row, state={**row.state, "reference": known.get(row.segment, 0.9)}) for row in ledger.series.all()]
+    findings = SeriesFindings(
+        ledger=ledger.series,
+        scorers={"safety": watched()},
+        severities={"safety": "page"},
+        sight=Sight(min_verdicts=20, quiet_ms=60 * MINUTE_MS, window_ms=1440 * MINUTE_MS),
+    )
+    found = {each.segment: each.details for each in findings.look(rows, [])}
+    before = {each["segment"]: each["before"] for each in found["all"]["explained_by"]}
+    assert before == {"customer=bert": 0.9, "region=eu": 0.99}
+    assert {each["before"] for each in found["customer=bert"]["explained_by"]} <= {0.9}
+
+
 def test_a_segment_that_stays_bad_after_all_is_well_is_a_page(ledger: Ledger, token: LeaseToken) -> None:
     """The others have recovered: nothing else tells of it any more."""
     closer, looker = closing(ledger, max_age=9 * DAY), alerting(ledger)

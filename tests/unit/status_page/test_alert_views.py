@@ -19,7 +19,7 @@ PROOF = {
     "verdicts": 412,
     "since_ms": NOW_MS - 7_200_000,
     "first_version": "v1.1",
-    "explained_by": [{"segment": "customer=a", "pass_rate": 0.4, "verdicts": 131, "share": 0.7}],
+    "explained_by": [{"segment": "customer=a", "before": 0.9, "pass_rate": 0.4, "verdicts": 131, "share": 0.7}],
     "examples": [
         {"trace_id": "tr-1", "rationale": "No.", "value": 0.0, "weight": 0.5, "good": {"trace_id": "tr-0"}},
         {"trace_id": "tr-2", "rationale": "", "value": 0.0, "weight": 1.0, "good": None},
@@ -33,7 +33,7 @@ def test_a_proof_is_shown_whole() -> None:
     (view,) = alert_views([alert_row(details=PROOF)], LINKS)
     assert (view.before, view.after, view.lower, view.upper, view.verdicts) == (0.94, 0.71, 0.67, 0.75, 412)
     assert (view.since_ms, view.first_version, view.warnings) == (NOW_MS - 7_200_000, "v1.1", ("the judge moved",))
-    assert view.explained_by == (SliceView(segment="customer=a", rate=0.4, verdicts=131, share=0.7),)
+    assert view.explained_by == (SliceView(segment="customer=a", rate=0.4, verdicts=131, share=0.7, before=0.9),)
     assert view.examples[0] == ExampleView(
         trace=Link(text="tr-1", url=LINKS.trace("tr-1")),
         rationale="No.",
