@@ -7,9 +7,8 @@ from typing import Final
 from monitor.ledger.rows import ClockRow, SeriesRow
 from monitor.series.stream import Stream
 from monitor.series.watched import ALL, WatchedScorer
-from monitor.stats.confidence import WindowSums
 from monitor.stats.detectable import detectable_drop
-from monitor.stats.series import SeriesState
+from monitor.stats.series import SeriesState, Window
 
 _SILENCE: Final[Mapping[Stream, str]] = {
     "flows": "the scorer has stopped: no verdict comes",
@@ -61,35 +60,36 @@ class Sight:
 
     def pace(self, row: SeriesRow, state: SeriesState, now_ms: int) -> "Pace":
         """The pace of the last window and the one before it, as one that has just begun is no measure."""
-        sums, length_ms = self._recent(row, state, now_ms)
-        n = sum(each.n for each in sums)
+        windows, length_ms = self._recent(row, state, now_ms)
+        n = sum(each.sums.n for each in windows)
         if n == 0:
-            return Pace(per_day=0.0, weight=1.0, square_weight=1.0)
+            return Pace(per_day=0.0, bets_per_day=0.0, weight=1.0, square_weight=1.0)
         return Pace(
             per_day=n * _DAY_MS / length_ms,
-            weight=sum(each.s0 for each in sums) / n,
-            square_weight=sum(each.q0 for each in sums) / n,
+            bets_per_day=sum(each.bets for each in windows) * _DAY_MS / length_ms,
+            weight=sum(each.sums.s0 for each in windows) / n,
+            square_weight=sum(each.sums.q0 for each in windows) / n,
         )
 
-    def _recent(self, row: SeriesRow, state: SeriesState, now_ms: int) -> tuple[list[WindowSums], int]:
+    def _recent(self, row: SeriesRow, state: SeriesState, now_ms: int) -> tuple[list[Window], int]:
         before = now_ms // self.window_ms - 1
         windows = [each for each in (state.window, state.window_before) if each is not None and each.number >= before]
         # A series of an hour is not measured by two days.
         start_ms = max(row.first_block, before * self.window_ms)
-        return [each.sums for each in windows], max(now_ms - start_ms, self.quiet_ms)
+        return windows, max(now_ms - start_ms, self.quiet_ms)
 
     def drop(
         self, row: SeriesRow, state: SeriesState, scorer: WatchedScorer, clock: ClockRow, now_ms: int
     ) -> float | None:
         """The smallest fall that would be found within a day at the present pace; None where none would be."""
         pace = self.pace(row, state, now_ms)
-        if state.reference is None or pace.per_day == 0:
+        if state.reference is None or pace.bets_per_day == 0:
             return None
-        # The threshold is in hours of a clock that all series share; here it is in verdicts.
-        threshold = scorer.policy.threshold * max(1, clock.live) * pace.per_day / _HOURS_A_DAY
+        # The threshold is in hours of a clock that all series share; here it is in bets.
+        threshold = scorer.policy.threshold * max(1, clock.live) * pace.bets_per_day / _HOURS_A_DAY
         return detectable_drop(
             state.reference,
-            bets_per_day=pace.per_day,
+            bets_per_day=pace.bets_per_day,
             threshold=threshold,
             mean_weight=pace.weight,
             mean_square_weight=pace.square_weight,
@@ -98,9 +98,13 @@ class Sight:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pace:
-    """Verdicts a day, and the mean of their weights and of the weights' squares."""
+    """Verdicts a day, the bets that they are, and the mean of the verdicts' weights and of the weights' squares.
+
+    A bet of several verdicts is taken for one of the mean weight whose verdicts agree, of which most bets are needed.
+    """
 
     per_day: float
+    bets_per_day: float
     weight: float
     square_weight: float
 

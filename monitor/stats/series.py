@@ -81,10 +81,11 @@ class Alarm:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Window:
-    """The sums of one tumbling window of event time, by its number since the epoch."""
+    """The sums of one tumbling window of event time, by its number since the epoch, and of how many bets they are."""
 
     number: int
     sums: WindowSums
+    bets: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -253,7 +254,8 @@ def _seen(state: SeriesState, policy: Policy, bets: Sequence[Bet], at_ms: int) -
     for bet in bets:
         for score in bet.scores:
             sums = sums.seen(score.weight, float(score.passed))
-    return replace(state, window=replace(window, sums=sums), window_before=before)
+    made = window.bets + sum(1 for bet in bets if bet.scores)
+    return replace(state, window=replace(window, sums=sums, bets=made), window_before=before)
 
 
 def _learnt(state: SeriesState, policy: Policy, bets: Sequence[Bet], clock: float) -> SeriesState:
@@ -332,8 +334,12 @@ def _reference(state: SeriesState) -> float:
 
 
 def _window_json(window: Window | None) -> dict[str, Any] | None:
-    return None if window is None else {"number": window.number, "sums": window.sums.as_json()}
+    return None if window is None else {"number": window.number, "sums": window.sums.as_json(), "bets": window.bets}
 
 
 def _window_of(value: Mapping[str, Any] | None) -> Window | None:
-    return None if value is None else Window(number=value["number"], sums=WindowSums.of_json(value["sums"]))
+    if value is None:
+        return None
+    sums = WindowSums.of_json(value["sums"])
+    # An earlier release did not count bets: most are of one verdict.
+    return Window(number=value["number"], sums=sums, bets=value.get("bets", sums.n))

@@ -1,14 +1,18 @@
 """Silence that means something, and silence that does not."""
 
 from collections.abc import Iterator
+from contextlib import closing as closing_down
 from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
 from monitor.ledger.ledger import Ledger, open_ledger
+from monitor.ledger.rows import ClockRow
 from monitor.series.blindness import Sight
-from tests.unit.series.closing_stage import MINUTE_MS, closing, fill, policy, state, watched
+from monitor.series.watched import WatchedScorer
+from monitor.stats.series import SeriesState
+from tests.unit.series.closing_stage import BEGAN_MS, MINUTE_MS, closing, fill, policy, state, verdict, watched
 
 HOUR_MS = 60 * MINUTE_MS
 DAY_MS = 24 * HOUR_MS
@@ -49,3 +53,43 @@ def test_a_bet_that_waits_for_its_stretch_to_end_is_not_silent(ledger: Ledger) -
     assert sight.why_unknown(row, state(ledger), between_ms, settles_ms=scorer.settles_ms) is None
     late_ms = row.last_block + settles_ms + HOUR_MS + 1
     assert sight.why_unknown(row, state(ledger), late_ms, settles_ms=scorer.settles_ms) is not None
+
+
+def drop_of(ledger: Ledger, scorer: WatchedScorer, end_ms: int) -> float | None:
+    """What would be noticed within a day once everything is closed."""
+    closing(ledger, scorer, max_age=timedelta(days=3)).close(None, end_ms + 7 * HOUR_MS)
+    [row] = ledger.series.all()
+    sight = Sight(min_verdicts=20, quiet_ms=HOUR_MS, window_ms=DAY_MS)
+    clock = ClockRow(block=row.last_block, live=1, shares=0.0)
+    return sight.drop(row, state(ledger), scorer, clock, row.last_block + MINUTE_MS)
+
+
+def test_what_would_be_noticed_is_told_by_bets_and_not_by_their_verdicts(ledger: Ledger) -> None:
+    """Sessions of 20 turns that agree: 960 verdicts in two days are 48 bets, and notice what as many verdicts would."""
+    scorer = watched(unit="session")
+    end_ms = BEGAN_MS
+    for number in range(960):
+        session, turn = divmod(number, 20)
+        end_ms = BEGAN_MS + session * HOUR_MS + turn * MINUTE_MS
+        ledger.intake.record(verdict(number, "pass", end_ms, session_id=f"s{session}"))
+    drop = drop_of(ledger, scorer, end_ms)
+    window = state(ledger).window
+    assert window is not None
+    assert window.sums.n == 20 * window.bets
+    with closing_down(open_ledger("sqlite://")) as other:
+        for session in range(48):
+            other.intake.record(verdict(session, "pass", BEGAN_MS + session * HOUR_MS))
+        assert drop == pytest.approx(drop_of(other, watched(), end_ms), rel=0.1)
+    assert drop is not None
+    assert drop > 0.2
+
+
+def test_a_window_of_an_earlier_release_has_as_many_bets_as_verdicts(ledger: Ledger) -> None:
+    """It counted none: nothing better is known of it, and it is over in a day."""
+    fill(ledger, "p" * 30)
+    closing(ledger, max_age=timedelta(days=3)).close(None, BEGAN_MS + HOUR_MS)
+    [row] = ledger.series.all()
+    older = {**row.state, "window": {name: each for name, each in row.state["window"].items() if name != "bets"}}
+    window = SeriesState.of_json(older).window
+    assert window is not None
+    assert (window.bets, window.sums.n) == (30, 30)
