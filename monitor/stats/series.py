@@ -100,7 +100,7 @@ class SeriesState:
         recovery: of the test upwards while it has regressed.
         alarm: the one that stands.
         deposited: reading of the clock of deposits, in hours, at the last bet.
-        window: of now, and the one before it.
+        window: of the newest verdict, and the one right before it.
         alarms: how often it has regressed.
         held_to: what the configuration said that it is held to when it began: source of the reference and measure.
         anew_ms: the block since which its scorer is another one than before; None where it has always been this one.
@@ -249,7 +249,9 @@ def _seen(state: SeriesState, policy: Policy, bets: Sequence[Bet], at_ms: int) -
     number = (at_ms - 1) // policy.window_ms
     window, before = state.window, state.window_before
     if window is None or number > window.number:
-        window, before = Window(number=number, sums=_NOTHING_SEEN), window
+        # After a gap the older one is no 'before': what it says is of another time.
+        before = window if window is not None and window.number == number - 1 else None
+        window = Window(number=number, sums=_NOTHING_SEEN)
     sums = window.sums
     for bet in bets:
         for score in bet.scores:

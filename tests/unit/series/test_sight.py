@@ -93,3 +93,13 @@ def test_a_window_of_an_earlier_release_has_as_many_bets_as_verdicts(ledger: Led
     window = SeriesState.of_json(older).window
     assert window is not None
     assert (window.bets, window.sums.n) == (30, 30)
+
+
+@pytest.mark.parametrize(("days", "shown"), [(1, 60), (2, 10), (10, 10)])
+def test_a_window_is_shown_for_the_next_one_and_for_no_later_one(ledger: Ledger, days: int, shown: int) -> None:
+    """After a gap the rate of ten days ago would stand for today's until 50 verdicts have come."""
+    fill(ledger, "f" * 60)
+    for number in range(10):
+        ledger.intake.record(verdict(900 + number, "pass", BEGAN_MS + days * DAY_MS + number * MINUTE_MS))
+    closing(ledger, max_age=timedelta(days=30)).close(None, BEGAN_MS + days * DAY_MS + HOUR_MS)
+    assert state(ledger).shown.n == shown
