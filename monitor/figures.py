@@ -69,7 +69,8 @@ class FigureReader:
                     upper=each.upper,
                 )
                 for each in series
-                if each.rate is not None
+                # A gauge has no time beside it: the last rate of what has been silent for days would pass for today's.
+                if each.rate is not None and not each.is_past
             ],
             evidence={(each.scorer, each.segment): each.evidence for each in series if each.evidence is not None},
             detectable_drop={

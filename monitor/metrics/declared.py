@@ -138,7 +138,8 @@ _GROUP: Final = (
         "group",
         "pass_rate",
         "scorer segment",
-        "Share of production traces that pass, weighted by inverse inclusion probability; error verdicts are left out.",
+        "Share of production traces that pass, weighted by inverse inclusion probability; error verdicts are left out, "
+        "and so are series without a verdict in the last two windows.",
     ),
     _declare("gauge", "group", "pass_rate_lower", "scorer segment", "Lower bound of the pass rate."),
     _declare("gauge", "group", "pass_rate_upper", "scorer segment", "Upper bound of the pass rate."),

@@ -31,6 +31,7 @@ class SeriesView:
         detectable_drop: the smallest fall that would be found within a day.
         since_ms: since when it has regressed, by the test's account.
         anew_ms: since when it is of another version of its scorer than before.
+        is_past: whether the rate is one of a time that is over, as that of a series that has been silent for days.
     """
 
     scorer: str
@@ -48,6 +49,7 @@ class SeriesView:
     since_ms: int | None = None
     shadow: bool
     anew_ms: int | None = None
+    is_past: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,6 +107,7 @@ class SeriesViews:
             since_ms=None if state.alarm is None else state.alarm.onset_ms,
             shadow=not scorer.alerting,
             anew_ms=state.anew_ms,
+            is_past=self.sight.is_of_the_past(state, now_ms),
         )
 
 
