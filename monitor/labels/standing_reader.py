@@ -10,6 +10,7 @@ from monitor.labels.settings import LabellingSettings
 from monitor.labels.standing import FrozenSet, JudgeStanding, ShadowAgreement
 from monitor.ledger.label_rows import FrozenRow, LabelCount
 from monitor.ledger.ledger import Ledger
+from monitor.stats.judge_quality import Agreement
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,11 +72,18 @@ class JudgeStandings:
         )
 
     def _shadows(self, now_ms: int) -> list[ShadowAgreement]:
-        since_ms, figures = now_ms - self.window // timedelta(milliseconds=1), self.ledger.figures
+        since_ms = now_ms - self.window // timedelta(milliseconds=1)
         return [
-            ShadowAgreement(scorer=shadow, beside=name, agreement=alike(figures.judged_alike(shadow, name, since_ms)))
+            ShadowAgreement(scorer=shadow, beside=name, agreement=self._agreement(shadow, name, since_ms))
             for shadow, name in self.shadows.items()
         ]
+
+    def _agreement(self, shadow: str, name: str, since_ms: int) -> Agreement | None:
+        if shadow not in self.versions or name not in self.versions:
+            # No block of it has been closed: nothing is known of it yet.
+            return None
+        one, two = (shadow, self.versions[shadow]), (name, self.versions[name])
+        return alike(self.ledger.figures.judged_alike(one, two, since_ms))
 
 
 def frozen_set(rows: Sequence[FrozenRow], alpha: float) -> FrozenSet:

@@ -15,6 +15,9 @@ HOUR_MS: Final = 3_600_000
 MOST_GROUPS: Final = 20_000
 """Combinations of segments and hours that are read at once, at most."""
 
+ScorerVersion = tuple[str, str]
+"""A scorer's name and the version of its definition."""
+
 
 @dataclass(slots=True)
 class _Sum:
@@ -47,8 +50,12 @@ class Figures:
                 rates.append(PassRate(scorer=scorer, segment=segment, verdicts=count, rate=passed.weight / weight))
         return rates
 
-    def judged_alike(self, scorer: str, other: str, since_ms: int) -> Mapping[tuple[Label, Label], int]:
+    def judged_alike(
+        self, scorer: ScorerVersion, other: ScorerVersion, since_ms: int
+    ) -> Mapping[tuple[Label, Label], int]:
         """What two scorers said of the same traces from `since_ms` on: (label, label of the other) -> traces.
+
+        Of each only verdicts of the version that is given: what a judge said before it was reworded is another's word.
 
         Raises:
             LedgerUnavailable: the database does not answer.
@@ -57,8 +64,14 @@ class Figures:
         with self.database.read() as connection:
             found = connection.execute(
                 select(one.c.label, two.c.label, func.count())
-                .join(two, (two.c.trace_id == one.c.trace_id) & (two.c.scorer == other))
-                .where(one.c.scorer == scorer, one.c.event_time_ms >= since_ms)
+                .join(two, two.c.trace_id == one.c.trace_id)
+                .where(
+                    one.c.scorer == scorer[0],
+                    one.c.scorer_version == scorer[1],
+                    two.c.scorer == other[0],
+                    two.c.scorer_version == other[1],
+                    one.c.event_time_ms >= since_ms,
+                )
                 .group_by(one.c.label, two.c.label)
             )
             return {(label, another): count for label, another, count in found}

@@ -14,6 +14,7 @@ from monitor.labels.drawing import draw
 from monitor.labels.quality import JudgeQuality, alike, doubt, quality_of
 from monitor.labels.rejudging import HELD_BACK, MovedFindings, Rejudging, held_back, moved_findings
 from monitor.labels.settings import LabellingSettings
+from monitor.labels.standing_reader import JudgeStandings
 from monitor.ledger.label_rows import FrozenRow, LabelledVerdict, LabelRow, VerdictTally
 from monitor.ledger.ledger import Ledger, open_ledger
 from monitor.ledger.rows import SpendRow
@@ -299,9 +300,35 @@ def test_a_shadow_is_held_against_the_scorer_that_it_stands_beside(ledger: Ledge
             ledger.intake.record(
                 verdict(trace_id=f"tr-{number}", scorer=name, label=label, assessment_id=f"a-{name}-{number}")
             )
-    counts = ledger.figures.judged_alike("shadow", "safety", 0)
+    counts = ledger.figures.judged_alike(("shadow", VERSION), ("safety", VERSION), 0)
     assert counts["fail", "pass"] == 1
     found = alike(counts)
     assert found is not None
     assert (found.n, found.share) == (3, pytest.approx(2 / 3))
     assert alike({}) is None
+
+
+def test_what_a_reworded_judge_said_before_is_no_part_of_its_agreement(ledger: Ledger) -> None:
+    """Neither the shadow's nor that of the scorer beside it: an agreement is between the two as they are now."""
+    said = [
+        ("pass", VERSION, "pass", VERSION),
+        ("fail", "1" * 12, "pass", VERSION),
+        ("fail", VERSION, "pass", "1" * 12),
+    ]
+    for number, (one, version, two, other) in enumerate(said):
+        for name, label, of in (("shadow", one, version), ("safety", two, other)):
+            row = verdict(trace_id=f"tr-{number}", scorer=name, label=label, assessment_id=f"a-{name}-{number}")
+            ledger.intake.record(replace(row, scorer_version=of, event_time_ms=NOW_MS))
+    standings = JudgeStandings(
+        ledger=ledger,
+        settings=SETTINGS,
+        judges=["safety"],
+        versions={"safety": VERSION, "shadow": VERSION},
+        shadows={"shadow": "safety", "unborn": "safety"},
+        window=timedelta(days=1),
+    )
+    [standing] = standings.read(NOW_MS)
+    agreements = {each.scorer: each.agreement for each in standing.shadows}
+    assert agreements["unborn"] is None
+    assert agreements["shadow"] is not None
+    assert (agreements["shadow"].n, agreements["shadow"].share) == (1, 1.0)
