@@ -1,19 +1,22 @@
 """What the alert settings would have paged for, over the verdicts that the ledger holds."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Final
 
 from rich.console import RenderableType
 from rich.text import Text
 
+from monitor.alerts.kinds import Severity, severity_of
 from monitor.commands.moments import moment_text
 from monitor.commands.tables import plain_table
 from monitor.config import Config
-from monitor.daemon.assembly import recorded_scorers_of, sight_of
+from monitor.daemon.assembly import recorded_scorers_of, severities_of, sight_of
 from monitor.ledger import Ledger
 from monitor.ledger.rows import JudgedVerdict
 from monitor.series.backtest import Past, PastAlert, Suggestion, suggestion, targets, taught, with_target
+
+_TOLD_AS: Final[Mapping[Severity, str]] = {"page": "page", "ticket": "ticket", "none": "to nobody"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +42,10 @@ def backtest(config: Config, ledger: Ledger, since_ms: int, until_ms: int, *, su
         sessions=config.sessions,
         max_age=config.alerts.max_age,
         sight=sight_of(config),
+        severities={
+            name: severity_of("production_regression", at_most, config.alerts.severity)
+            for name, at_most in severities_of(config).items()
+        },
     )
     verdicts = _Counted(ledger.series.past(since_ms, until_ms))
     alerts = past.alerts(verdicts, scorers)
@@ -89,7 +96,7 @@ def backtest_tables(found: Backtest) -> list[RenderableType]:
             moment_text(each.fired_ms)[:-3],
             moment_text(each.resolved_ms)[:-3] or "still stands",
             f"{each.reference:.3f}",
-            "" if each.told else "with all",
+            _TOLD_AS[each.severity] if each.told else "with all",
         )
         for each in found.alerts
     ]
@@ -104,9 +111,10 @@ def backtest_tables(found: Backtest) -> list[RenderableType]:
                 f"{each.lower:.3f}",
                 f"{each.verdicts:,}",
                 f"{each.pages_a_month:.1f}",
+                f"{each.tickets_a_month:.1f}",
             )
             for each in found.suggestions
         ]
-        tried = ("scorer", "target", "pass rate", "at least (95 %)", "verdicts", "pages a month")
-        shown.append(plain_table("Targets, and what each would have cost", tried, targets_tried))
+        tried = ("scorer", "target", "pass rate", "at least (95 %)", "verdicts", "pages", "tickets")
+        shown.append(plain_table("Targets, and what each would have cost a month", tried, targets_tried))
     return shown

@@ -4,12 +4,14 @@ The same book as the daemon's takes in the same blocks. A verdict that was judge
 it did then.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from math import floor
 from typing import Final
 
+from monitor.alerts.kinds import Severity
 from monitor.ledger.rows import JudgedVerdict
 from monitor.series.blindness import Sight
 from monitor.series.book import Book
@@ -28,7 +30,8 @@ SUGGESTED_BELOW: Final = (0.0, 0.01, 0.02, 0.05)
 class PastAlert:
     """A regression that would have fired. Times are ms; `resolved_ms` is None where it would still stand.
 
-    `told` is false for a segment's that is a part of the one of `all`, which tells of it.
+    `told` is false for a segment's that is a part of the one of `all`, which tells of it; `severity` is what it would
+    have been worth, `none` where it is not told.
     """
 
     scorer: str
@@ -38,11 +41,15 @@ class PastAlert:
     resolved_ms: int | None
     reference: float
     told: bool
+    severity: Severity
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Suggestion:
-    """A target, how it compares to the past's pass rate with its bounds, and what it would have cost."""
+    """A target, how it compares to the past's pass rate with its bounds, and the pages and tickets it would have cost.
+
+    A scorer whose alerts are tickets at most never costs a page.
+    """
 
     scorer: str
     target: float
@@ -50,19 +57,21 @@ class Suggestion:
     lower: float
     verdicts: int
     pages_a_month: float
+    tickets_a_month: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Past:
-    """Verdicts of the past: `pages` holds them by event time, a page at a time."""
+    """How verdicts of the past would have been looked at; `severities` are what a fall of each scorer is worth."""
 
     settings: StatisticsSettings
     sessions: SessionSettings
     max_age: timedelta
     sight: Sight
+    severities: Mapping[str, Severity]
 
     def alerts(self, pages: Iterable[Sequence[JudgedVerdict]], scorers: Mapping[str, WatchedScorer]) -> list[PastAlert]:
-        """The alerts that would have fired, in their order."""
+        """The alerts that would have fired, in their order; the verdicts come by event time, a page at a time."""
         return _Replay(self, scorers).run(pages)
 
 
@@ -76,6 +85,7 @@ class _Replay:
         )
         self._book = Book({}, None, scorers, past.settings)
         self._sight = past.sight
+        self._severities = past.severities
         self._block_ms = in_ms(past.settings.block)
         self._late_ms = in_ms(past.max_age + past.settings.close_after)
         # Bets of more than one verdict are complete only some time after the last of them.
@@ -119,6 +129,7 @@ class _Replay:
         state = self._book.states[key]
         stands = self._open.get(key)
         if state.alarm is not None and state.reference is not None and stands is None:
+            told = part_of(key, self._book.states) is None
             self._open[key] = PastAlert(
                 scorer=key[0],
                 segment=key[1],
@@ -126,7 +137,8 @@ class _Replay:
                 fired_ms=end_ms,
                 resolved_ms=None,
                 reference=state.reference,
-                told=part_of(key, self._book.states) is None,
+                told=told,
+                severity=self._severities[key[0]] if told else "none",
             )
         elif state.alarm is None:
             self._end(key, end_ms)
@@ -175,12 +187,14 @@ def with_target(scorer: WatchedScorer, target: float) -> WatchedScorer:
 
 def suggestion(scorer: str, target: float, learnt: Learnt, alerts: Iterable[PastAlert], length_ms: int) -> Suggestion:
     """What a target would have cost over a past of this length."""
-    pages = sum(each.scorer == scorer and each.told for each in alerts)
+    worth = Counter(each.severity for each in alerts if each.scorer == scorer)
+    months = max(length_ms, 1) / MONTH_MS
     return Suggestion(
         scorer=scorer,
         target=target,
         rate=learnt.mean or 0.0,
         lower=lower(learnt, tolerance=0.0),
         verdicts=learnt.n,
-        pages_a_month=pages * MONTH_MS / max(length_ms, 1),
+        pages_a_month=worth["page"] / months,
+        tickets_a_month=worth["ticket"] / months,
     )

@@ -98,6 +98,28 @@ def test_a_backtest_shows_the_regression_and_what_targets_would_have_cost(ledger
     assert any("still stands" in line for line in printed(*backtest_tables(found)))
 
 
+@pytest.mark.parametrize(
+    ("scorer", "kinds", "severity"),
+    [("page", "page", "page"), ("ticket", "page", "ticket"), ("page", "none", "none")],
+)
+def test_a_backtest_pages_for_no_more_than_the_configuration_does(
+    ledger: Ledger, scorer: str, kinds: str, severity: str
+) -> None:
+    """A fall is worth no more than its scorer, nor than its kind."""
+    config = CONFIG.model_validate(
+        {
+            **CONFIG.model_dump(exclude_unset=True),
+            "scorers": [{"name": "safety", "use": "AnswerLength", "max_length": 9, "target": 0.9, "severity": scorer}],
+            "alerts": {"severity": {"production_regression": kinds}},
+        }
+    )
+    found = backtest(config, ledger, 0, END_MS, suggest=True)
+    assert [each.severity for each in found.alerts] == [severity]
+    assert found.suggestions is not None
+    assert any(each.pages_a_month for each in found.suggestions) == (severity == "page")
+    assert any(each.tickets_a_month for each in found.suggestions) == (severity == "ticket")
+
+
 def test_a_backtest_of_nothing_says_so(ledger: Ledger) -> None:
     """No verdicts, no alerts, no suggestion."""
     found = backtest(CONFIG, ledger, 0, 1, suggest=True)

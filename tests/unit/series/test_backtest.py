@@ -5,14 +5,22 @@ from datetime import timedelta
 
 import pytest
 
+from monitor.alerts.kinds import Severity
 from monitor.ledger.ledger import Ledger, open_ledger
 from monitor.series.backtest import Past, suggestion, targets, taught, with_target
 from monitor.series.blindness import Sight
+from monitor.stats.reference import Learnt
 from monitor.stats.settings import SessionSettings, StatisticsSettings
 from tests.unit.series.closing_stage import BEGAN_MS, MINUTE_MS, closing, fill, policy, state, verdict, watched
 
 SIGHT = Sight(min_verdicts=20, quiet_ms=60 * MINUTE_MS, window_ms=1440 * MINUTE_MS)
-PAST = Past(settings=StatisticsSettings(), sessions=SessionSettings(), max_age=timedelta(hours=1), sight=SIGHT)
+PAST = Past(
+    settings=StatisticsSettings(),
+    sessions=SessionSettings(),
+    max_age=timedelta(hours=1),
+    sight=SIGHT,
+    severities={"safety": "page"},
+)
 
 
 def filled(labels: str) -> Ledger:
@@ -39,6 +47,7 @@ def test_it_finds_what_the_daemon_found(unit: str) -> None:
         sessions=SessionSettings(),
         max_age=timedelta(hours=1),
         sight=SIGHT,
+        severities={"safety": "page"},
     )
     found = past.alerts(ledger.series.past(0, 2**60), {"safety": scorer})
     assert len(told) >= 1
@@ -86,7 +95,10 @@ def test_an_alert_of_a_segment_ends_with_its_traffic_and_is_told_with_all() -> N
         row = verdict(number, label, BEGAN_MS + number * MINUTE_MS, app_version=version)
         ledger.intake.record(replace(row, segments={"app_version": version}))
     found = PAST.alerts(ledger.series.past(0, 2**60), {"safety": watched(policy=policy(threshold=24.0))})
-    assert {(each.segment, each.told) for each in found} == {("all", True), ("app_version=v2", False)}
+    assert {(each.segment, each.told, each.severity) for each in found} == {
+        ("all", True, "page"),
+        ("app_version=v2", False, "none"),
+    }
     assert [each for each in found if each.resolved_ms is None] == []
     ledger.close()
 
@@ -102,5 +114,17 @@ def test_suggested_targets_lie_below_what_the_past_proves_and_their_cost_is_coun
     held = {"safety": with_target(scorers["safety"], found[-1])}
     fired = PAST.alerts(ledger.series.past(0, 2**60), held)
     said = suggestion("safety", found[-1], learnt, fired, 15 * 86_400_000)
-    assert (said.pages_a_month, said.verdicts) == (2.0, 1240)
+    assert (said.pages_a_month, said.tickets_a_month, said.verdicts) == (2.0, 0.0, 1240)
+    ledger.close()
+
+
+@pytest.mark.parametrize(("severity", "cost"), [("page", (1.0, 0.0)), ("ticket", (0.0, 1.0)), ("none", (0.0, 0.0))])
+def test_what_would_have_paged_nobody_costs_no_page(severity: Severity, cost: tuple[float, float]) -> None:
+    """A scorer that is worth a ticket costs tickets, and one that is worth nothing is only seen."""
+    ledger = filled("p" * 60 + "f" * 40)
+    past = replace(PAST, severities={"safety": severity})
+    fired = past.alerts(ledger.series.past(0, 2**60), {"safety": watched()})
+    assert [each.severity for each in fired] == [severity]
+    said = suggestion("safety", 0.9, Learnt().seen(1.0, 1.0), fired, 30 * 86_400_000)
+    assert (said.pages_a_month, said.tickets_a_month) == cost
     ledger.close()
