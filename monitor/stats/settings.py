@@ -54,7 +54,8 @@ class StatisticsSettings(BaseModel):
     mix_adjustment: str | None = Field(
         default=None,
         description="A segment key: each of its values is held against a reference of its own, so that a change of "
-        "their shares alone is no regression of `all`.",
+        "their shares alone is no regression of `all`. It changes nothing for a scorer that is held to a `target`: "
+        "that holds for all traffic, whatever it is made of.",
     )
 
     @field_validator("expected")

@@ -272,6 +272,26 @@ def test_a_change_of_the_mix_alone_is_no_regression_where_it_is_adjusted_for(led
     other.close()
 
 
+def test_a_target_holds_for_all_traffic_whatever_it_is_made_of(ledger: Ledger) -> None:
+    """The mix is not adjusted for: kinds that keep their own rates break it when the hard ones become more."""
+    number = 0
+    for minute in range(120):
+        hard = 1 if minute < 60 else 6
+        for each in range(10):
+            label = "fail" if each < hard and number % 2 else "pass"
+            row = verdict(
+                number, label, BEGAN_MS + minute * MINUTE_MS, segments={"kind": "hard" if each < hard else "easy"}
+            )
+            ledger.intake.record(row)
+            number += 1
+    targeted = watched(policy=policy(threshold=24.0))
+    closer = closing(ledger, targeted, statistics={"mix_adjustment": "kind"}, max_age=timedelta(days=9))
+    closer.close(None, BEGAN_MS + 63 * MINUTE_MS)
+    assert state(ledger).alarms == 0
+    closer.close(None, BEGAN_MS + 123 * MINUTE_MS)
+    assert state(ledger).alarms == 1
+
+
 def test_an_old_lease_holder_closes_nothing(ledger: Ledger) -> None:
     """Its token is checked in the transaction that writes: the block stays open for the new one."""
     token = ledger.lease.acquire("leader", "old", 60.0, BEGAN_MS)
