@@ -78,9 +78,9 @@ class Sight:
         start_ms = max(row.first_block, before * self.window_ms)
         return windows, max(now_ms - start_ms, self.quiet_ms)
 
-    def is_of_the_past(self, state: SeriesState, now_ms: int) -> bool:
+    def is_of_the_past(self, state: SeriesState, scorer: WatchedScorer, now_ms: int) -> bool:
         """Whether the window that a series shows is over for longer than a window: its rate is none of now."""
-        return state.window is None or state.window.number < now_ms // self.window_ms - 1
+        return state.window is None or state.window.number < (now_ms - scorer.settles_ms) // self.window_ms - 1
 
     def drop(
         self, row: SeriesRow, state: SeriesState, scorer: WatchedScorer, clock: ClockRow, now_ms: int

@@ -112,7 +112,7 @@ class Book:
             if scorer is None or key not in self._states:
                 continue
             if row.scorer_version == scorer.version:
-                self._states[key] = retargeted(self._states[key], scorer.policy, scorer.measure)
+                self._states[key] = retargeted(self._states[key], scorer.policy, scorer.bet_on)
             elif key in bets:
                 del self._states[key]
                 anew.append(key)
@@ -143,7 +143,7 @@ class Book:
         inherits = overall is not None and segment.split("=", 1)[0] == OF_THE_SAME_TRAFFIC
         inherited = overall.reference if overall is not None and inherits else None
         watched = self._scorers[scorer]
-        return new_series(watched.policy, watched.measure, inherited=inherited, deposited=0.0)
+        return new_series(watched.policy, watched.bet_on, inherited=inherited, deposited=0.0)
 
     def _live(self) -> int:
         return sum(
@@ -186,7 +186,8 @@ class Book:
 
     def _score(self, scorer: WatchedScorer, verdict: OpenVerdict, strata: Mapping[str, float]) -> Score:
         mix = self._settings.mix_adjustment
-        reference = strata.get(f"{mix}={verdict.segments.get(mix)}") if strata and mix is not None else None
+        stratum = f"{mix}={verdict.segments[mix]}" if strata and mix is not None and mix in verdict.segments else None
+        reference = None if stratum is None else strata.get(stratum)
         passed = verdict.label == "pass"
         graded = verdict.value if scorer.measure == "value" else None
         return Score(
@@ -196,8 +197,16 @@ class Book:
             reference=reference,
             teaches=scorer.teacher is None or scorer.teacher == verdict.app_version,
             # The reference of all the traffic is too high for a hard stratum once the easy ones have their own.
-            bets=reference is not None or not strata,
+            bets=reference is not None or not strata or self._came_later(scorer.name, stratum),
         )
+
+    def _came_later(self, scorer: str, stratum: str | None) -> bool:
+        """Whether a stratum was no part of what the reference of `all` was learnt from, and may make it fall."""
+        known_ms = self._states[scorer, ALL].known_ms
+        if stratum is None or known_ms is None or (scorer, stratum) not in self._states:
+            return False
+        row = self._rows.get((scorer, stratum))
+        return row is None or row.first_block >= known_ms
 
     def _references_of_strata(self, key: Key, scorer: WatchedScorer) -> Mapping[str, float]:
         """Segment -> its own reference, of the strata that `all` is adjusted for and that have one."""

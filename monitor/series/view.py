@@ -107,7 +107,7 @@ class SeriesViews:
             since_ms=None if state.alarm is None else state.alarm.onset_ms,
             shadow=not scorer.alerting,
             anew_ms=state.anew_ms,
-            is_past=self.sight.is_of_the_past(state, now_ms),
+            is_past=self.sight.is_of_the_past(state, scorer, now_ms),
         )
 
 

@@ -38,3 +38,9 @@ class WatchedScorer:
     smallest_probability: float = 1.0
     alerting: bool = True
     teacher: str | None = None
+
+    @property
+    def bet_on(self) -> str:
+        """The measure, and what is one bet where a reference that is learnt depends on it."""
+        is_plain = self.unit == "verdict" or self.policy.source == "target"
+        return self.measure if is_plain else f"{self.measure} {self.unit}"

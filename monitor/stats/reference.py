@@ -94,7 +94,6 @@ def lower(learnt: Learnt, *, tolerance: float) -> float:
     variance = (learnt.w2y2 - 2 * mean * learnt.w2y + mean * mean * learnt.w2) / learnt.w**2
     spread = mean * (1 - mean)
     # Where all scores are equal the variance is 0 but for rounding, and says nothing.
-    most = float(learnt.verdicts)
-    n = min(most, spread / variance) if variance > 0 and spread > 0 else most
+    n = min(float(learnt.verdicts), spread / variance) if variance > 0 and spread > 0 else float(learnt.n)
     bound = float(beta.ppf(MISS, mean * n, n - mean * n + 1)) if mean > 0 else 0.0
     return max(0.0, bound - tolerance)

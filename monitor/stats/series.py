@@ -102,8 +102,9 @@ class SeriesState:
         deposited: reading of the clock of deposits, in hours, at the last bet.
         window: of the newest verdict, and the one right before it.
         alarms: how often it has regressed.
-        held_to: what the configuration said that it is held to when it began: source of the reference and measure.
+        held_to: what the configuration said that it is held to when it began: source, measure and unit.
         anew_ms: the block since which its scorer is another one than before; None where it has always been this one.
+        known_ms: since when a learnt reference is known; None for any other, or one learnt by an earlier release.
     """
 
     phase: Phase = "learning"
@@ -118,6 +119,7 @@ class SeriesState:
     alarms: int = 0
     held_to: str | None = None
     anew_ms: int | None = None
+    known_ms: int | None = None
 
     @property
     def watched(self) -> bool:
@@ -127,8 +129,13 @@ class SeriesState:
     @property
     def shown(self) -> WindowSums:
         """The window to show."""
-        now = _NOTHING_SEEN if self.window is None else self.window.sums
-        return now if self.window_before is None or now.n >= SHOWN_FROM else self.window_before.sums
+        window, before = self.window, self.window_before
+        if window is None:
+            return _NOTHING_SEEN
+        # One from before a gap, as an earlier release kept it, is of another time.
+        if before is None or before.number != window.number - 1 or window.sums.n >= SHOWN_FROM:
+            return window.sums
+        return before.sums
 
     def as_json(self) -> dict[str, Any]:
         """For the ledger."""
@@ -147,6 +154,7 @@ class SeriesState:
             "alarms": self.alarms,
             "held_to": self.held_to,
             "anew_ms": self.anew_ms,
+            "known_ms": self.known_ms,
         }
 
     @classmethod
@@ -166,29 +174,30 @@ class SeriesState:
             # Earlier releases did not write these.
             held_to=value.get("held_to"),
             anew_ms=value.get("anew_ms"),
+            known_ms=value.get("known_ms"),
         )
 
 
-def new_series(policy: Policy, measure: str, *, inherited: float | None, deposited: float) -> SeriesState:
+def new_series(policy: Policy, bet_on: str, *, inherited: float | None, deposited: float) -> SeriesState:
     """A series that begins: with its target, with the reference that it inherits, or with one to learn.
 
     Args:
         policy: what holds for the scorer.
-        measure: what is bet on.
+        bet_on: the measure, and what is one bet.
         inherited: the reference of `all`, for the value of a segment that is a part of the same traffic.
         deposited: reading of the clock of deposits at the beginning.
     """
     reference = policy.target if policy.source == "target" else inherited
     phase: Phase = "learning" if reference is None else "watching"
-    return SeriesState(phase=phase, reference=reference, deposited=deposited, held_to=_held_to(policy, measure))
+    return SeriesState(phase=phase, reference=reference, deposited=deposited, held_to=_held_to(policy, bet_on))
 
 
-def retargeted(state: SeriesState, policy: Policy, measure: str) -> SeriesState:
+def retargeted(state: SeriesState, policy: Policy, bet_on: str) -> SeriesState:
     """The state after the configuration holds it to something else; the same state where it does not.
 
     The test begins anew: with the new target, or by learning where there is none any more or something else is bet on.
     """
-    held_to = _held_to(policy, measure)
+    held_to = _held_to(policy, bet_on)
     is_new_target = policy.source == "target" and policy.target != state.reference
     if state.held_to in {None, held_to} and not is_new_target:
         return state if state.held_to is not None else replace(state, held_to=held_to)
@@ -202,11 +211,12 @@ def retargeted(state: SeriesState, policy: Policy, measure: str) -> SeriesState:
         recovery=None,
         alarm=None,
         held_to=held_to,
+        known_ms=None,
     )
 
 
-def _held_to(policy: Policy, measure: str) -> str:
-    return f"{policy.source} {measure}"
+def _held_to(policy: Policy, bet_on: str) -> str:
+    return f"{policy.source} {bet_on}"
 
 
 def closed(
@@ -232,7 +242,7 @@ def closed(
     """
     state = _seen(state, policy, bets, at_ms)
     if state.phase == "learning":
-        return _learnt(state, policy, bets, clock)
+        return _learnt(state, policy, bets, at_ms=at_ms, clock=clock)
     present = [bet for bet in bets if not bet.old and bet.scores]
     if state.phase == "regressed":
         return _recovering(state, present, clock) if present else state
@@ -256,11 +266,11 @@ def _seen(state: SeriesState, policy: Policy, bets: Sequence[Bet], at_ms: int) -
     for bet in bets:
         for score in bet.scores:
             sums = sums.seen(score.weight, float(score.passed))
-    made = window.bets + sum(1 for bet in bets if bet.scores)
+    made = window.bets + sum(1 for bet in bets if not bet.old and any(score.bets for score in bet.scores))
     return replace(state, window=replace(window, sums=sums, bets=made), window_before=before)
 
 
-def _learnt(state: SeriesState, policy: Policy, bets: Sequence[Bet], clock: float) -> SeriesState:
+def _learnt(state: SeriesState, policy: Policy, bets: Sequence[Bet], *, at_ms: int, clock: float) -> SeriesState:
     learnt = state.learnt
     for bet in bets:
         # As it will be bet: where sessions differ in length, the rate of all verdicts is not what a session comes to.
@@ -270,7 +280,7 @@ def _learnt(state: SeriesState, policy: Policy, bets: Sequence[Bet], clock: floa
     if learnt.verdicts < policy.reference_verdicts or learnt.n < _FEWEST_BETS:
         return replace(state, learnt=learnt)
     reference = lower(learnt, tolerance=policy.tolerance)
-    return replace(state, phase="watching", learnt=learnt, reference=reference, deposited=clock)
+    return replace(state, phase="watching", learnt=learnt, reference=reference, deposited=clock, known_ms=at_ms)
 
 
 def _watched(

@@ -3,6 +3,7 @@
 import random
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -61,6 +62,41 @@ def test_a_fall_of_a_stratum_that_has_its_reference_is_one_of_all() -> None:
     before = answers(chance, {"easy": 0.99, "hard": 0.7}, [0.9, 0.1], 3000)
     after = answers(chance, {"easy": 0.8, "hard": 0.7}, [0.9, 0.1], 1000)
     assert close_each(book(mix_adjustment="kind"), [[each] for each in (*before, *after)]) > 0
+
+
+def test_a_stratum_that_comes_later_is_held_against_the_reference_of_all() -> None:
+    """A new model takes the traffic over and is worse: what it does from its first day on is not what is normal."""
+    chance = random.Random(8)
+    before = answers(chance, {"old": 0.99}, [1], 2000)
+    after = answers(chance, {"new": 0.5}, [1], 300)
+    assert close_each(book(mix_adjustment="kind"), [[each] for each in (*before, *after)]) > 0
+
+
+def test_only_what_is_bet_counts_for_what_would_be_noticed() -> None:
+    """Verdicts of a stratum that makes no bet, and old ones, are seen and not bet on."""
+    chance = random.Random(9)
+    of = book(mix_adjustment="kind")
+    close_each(of, [[each] for each in answers(chance, {"easy": 0.99, "hard": 0.7}, [0.9, 0.1], 2000)])
+    before = of.states["safety", ALL].window
+    hard = list(answers(chance, {"hard": 0.7}, [1], 10))
+    bets = [SeriesBet(verdicts=[each], old=False) for each in hard]
+    bets += [SeriesBet(verdicts=[each], old=True) for each in answers(chance, {"easy": 0.99}, [1], 10)]
+    of.close({("safety", ALL): bets}, BEGAN_MS + 201 * MINUTE_MS)
+    after = of.states["safety", ALL].window
+    assert before is not None
+    assert after is not None
+    assert (after.sums.n, after.bets) == (before.sums.n + 20, before.bets)
+
+
+def test_a_series_that_was_learnt_verdict_by_verdict_is_learnt_anew_where_sessions_are_bet() -> None:
+    """What an earlier release, or another unit, has taught it is another rate."""
+    chance = random.Random(10)
+    of = book()
+    close_each(of, [[each] for each in answers(chance, {"": 0.9}, [1], 1200)])
+    assert of.states["safety", ALL].reference is not None
+    anew = Book(of.rows, of.clock, {"safety": replace(LEARNS, unit="session")}, StatisticsSettings())
+    anew.close({("safety", ALL): []}, BEGAN_MS + 500 * MINUTE_MS)
+    assert anew.states["safety", ALL].reference is None
 
 
 def test_sessions_of_different_lengths_are_learnt_as_they_are_bet() -> None:
