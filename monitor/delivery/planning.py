@@ -37,9 +37,8 @@ def plan_of(
             fired = own.get("fired")
             if alert.state != "firing":
                 if fired is not None and "resolved" not in own:
-                    # What has become worth nothing meanwhile ends as what it was told as.
-                    severity = fired.severity if alert.severity == "none" else alert.severity
-                    owe.append(_row(replace(alert, severity=severity), receiver, "resolved", now_ms))
+                    told = replace(alert, severity=_told_as(alert, fired, own.get("raised")))
+                    owe.append(_row(told, receiver, "resolved", now_ms))
             elif not receiver.takes(alert.kind, alert.severity):
                 cancel += [row for row in own.values() if row.delivered_ms is None]
             elif fired is None:
@@ -81,6 +80,13 @@ def formerly_of(alert: AlertRow, row: DeliveryRow) -> str | None:
 
 def _has_risen(alert: AlertRow, fired: DeliveryRow) -> bool:
     return alert.severity == "page" and fired.severity != "page" and fired.delivered_ms is not None
+
+
+def _told_as(alert: AlertRow, fired: DeliveryRow, raised: DeliveryRow | None) -> str:
+    """The severity under which the receiver has it: an end under another one ends nothing at an Alertmanager."""
+    latest = raised if raised is not None and raised.delivered_ms is not None else fired
+    has_it = latest.delivered_ms is not None and latest.severity != "none"
+    return latest.severity if has_it or alert.severity == "none" else alert.severity
 
 
 def _row(alert: AlertRow, receiver: ReceiverSettings, transition: Transition, now_ms: int) -> DeliveryRow:

@@ -87,8 +87,7 @@ class Judging:
         self.patience.call("ledger", lambda: self.intake.record(verdict))
 
     def _score(self, scorer: str, trace: Trace) -> ScoreOutcome:
-        is_code = self.suite[scorer].kind == "code" and scorer not in self.asking
-        if is_code and (outcome := self._score_by_code(scorer, trace)) is not None:
+        if self.suite[scorer].kind == "code" and (outcome := self._score_by_code(scorer, trace)) is not None:
             return outcome
         failures = Failures(self.record, scorer, lambda: self._canary_answers(scorer))
         try:
@@ -125,29 +124,31 @@ class Judging:
             return False
         try:
             self.canary(scorer)
-        except JudgeUnavailable:
-            answers = False
-        else:
-            answers = True
+            unmetered, answers = 1, True
+        except JudgeUnavailable as outage:
+            unmetered, answers = outage.unmetered, False
         with contextlib.suppress(ServiceUnavailable):
-            self.spending.settle(reservation, Usage(calls=1, unmetered=int(answers)))
+            self.spending.settle(reservation, Usage(calls=1, unmetered=unmetered))
         return answers
 
     def _score_by_code(self, scorer: str, trace: Trace) -> ScoreOutcome | None:
-        """The outcome of a scorer that asks no judge, whose success says nothing about the judge's health.
+        """The outcome of a scorer that need not ask the judge, whose success says nothing about the judge's health.
 
         One whose code asks the judge after all is found out by its first call, which is paid for afterwards; from then
-        on it waits for the judge and its spend like any other.
+        on it waits for the day's spend like any other. None where the judge is away: then it waits for that.
         """
+        known = scorer in self.asking
         outcome: ScoreOutcome | None = None
+        reserve = self.spending.reserve if known else self.spending.nothing_reserved
+        reservation = self.patience.call("ledger", lambda: reserve(scorer))
         try:
             outcome = self.suite.score(scorer, trace)
             usage = Usage.of(outcome)
         except JudgeUnavailable as outage:
             usage = Usage.of(outage)
-        if outcome is None or usage.calls:
+        if known or outcome is None or usage.calls:
             self.asking.add(scorer)
-            self._settle(self.spending.nothing_reserved(scorer), usage)
+            self._settle(reservation, usage)
         return outcome
 
 

@@ -1,7 +1,7 @@
 """What is owed: verdicts that wait, parked or in the stream, and what it takes to catch up."""
 
 from collections import Counter
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -41,7 +41,7 @@ def debt_of(
     scorers: Collection[str],
     now_ms: int,
     *,
-    positions: Iterable[PositionRow],
+    positions: Sequence[PositionRow],
     accounted: Iterable[Accounted],
 ) -> Debt:
     """The debt of these scorers.
@@ -59,7 +59,9 @@ def debt_of(
     events = known_lag(positions, now_ms)
     owed = ledger.intake.parked_counts()
     parked = sum(count for scorer, count in owed.items() if scorer in scorers)
-    expected = (events or 0) * _verdicts_an_event(accounted, scorers)
+    # Where nobody looks, a stream that was behind has not caught up.
+    waiting = sum(row.lag or 0 for row in positions) if events is None else events
+    expected = waiting * _verdicts_an_event(accounted, scorers)
     verdicts = round(parked + expected)
     if verdicts == 0:
         return Debt(events=events, parked=0, verdicts=0, calls=0, seconds=0.0, dollars=0.0)

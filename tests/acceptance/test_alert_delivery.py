@@ -187,7 +187,7 @@ def test_a_page_test_that_is_interrupted_while_it_waits_ends_its_alert(tmp_path:
 
         someone = threading.Thread(target=interrupt_when_fired)
         someone.start()
-        code, text = said("page-test", "-c", page_tests_only(tmp_path, alertmanager.address), "--hold", "1h")
+        code, text = said("page-test", "-c", page_tests_only(tmp_path, alertmanager.address), "--hold", "3m")
         someone.join()
         fired, ended = (each.json[0] for each in alertmanager.accepted)
     assert code == 0, text

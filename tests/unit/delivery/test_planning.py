@@ -59,6 +59,16 @@ def test_an_end_is_owed_to_those_who_are_told_of_the_beginning():
     assert planned(OVER, [TOLD, replace(TOLD, transition="resolved")]) == []
 
 
+def test_an_end_is_told_under_the_severity_that_the_receiver_has():
+    """It became a ticket, and ended before that was told: an Alertmanager would go on paging for hours."""
+    over = replace(OVER, severity="ticket")
+    raised = replace(TOLD, transition="raised")
+    assert planned(over, [TOLD]) == [("ops", "resolved", "page")]
+    assert planned(over, [replace(TOLD, severity="ticket"), raised]) == [("ops", "resolved", "page")]
+    assert planned(over, [replace(TOLD, delivered_ms=None)]) == [("ops", "resolved", "ticket")]
+    assert planned(replace(OVER, severity="none"), [TOLD]) == [("ops", "resolved", "page")]
+
+
 def test_a_ticket_that_becomes_a_page_is_told_again_once():
     """Not before the ticket was told: then that tells of the page. A page that becomes a ticket wakes nobody."""
     ticket = replace(TOLD, severity="ticket")

@@ -109,6 +109,34 @@ def test_code_whose_judge_is_too_late_pays_for_that(stage):
     assert (_scoring(stage).calls, _scoring(stage).microdollars) == (3, 640_000)
 
 
+def test_code_that_does_not_ask_this_time_says_nothing_of_the_judge(stage):
+    """It asks for some traces only: what it makes of the others is no answer of a judge that is away."""
+    asked = []
+
+    def answer(inputs):
+        asked.append(inputs["question"])
+        if asked[-1] == "does not ask":
+            stage.health.down("judge", "refused")
+        return True
+
+    stage.pipeline = stage.pipeline.model_copy(update={"workers": 1})
+    stage.scorers.clear()
+    stage.scorer("safe", kind="code", answer=answer)
+    made = stage.suite
+
+    class Seldom(ScorerSuite):
+        def score(self, scorer, trace):
+            outcome = super().score(scorer, trace)
+            return replace(outcome, calls=int(asked[-1] == "asks"))
+
+    stage.suite = lambda: Seldom(list(made()))
+    stage.event("asks", partition=0)
+    stage.event("does not ask", partition=0)
+    stage.run()
+    assert asked == ["asks", "does not ask"]
+    assert not stage.health.states()["judge"].up
+
+
 def _scoring(stage):
     rows = stage.open().spend.of_day(stage.clock.now_ms() // DAY_MS)
     (row,) = (row for row in rows if row.purpose == "scoring")
