@@ -12,7 +12,7 @@ from typing import Final, Self
 from monitor.ledger.rows import ClockRow, OpenVerdict, SeriesRow
 from monitor.ledger.series import Series
 from monitor.series.units import SeriesBet, in_ms
-from monitor.series.watched import ALL, Key, WatchedScorer
+from monitor.series.watched import ALL, Key, WatchedScorer, references_of_segments
 from monitor.stats.series import Bet, Score, SeriesState, closed, new_series, retargeted
 from monitor.stats.settings import StatisticsSettings
 
@@ -213,8 +213,5 @@ class Book:
         mix = self._settings.mix_adjustment
         if mix is None or key[1] != ALL or scorer.policy.source == "target":
             return {}
-        return {
-            segment: state.reference
-            for (name, segment), state in self._states.items()
-            if name == key[0] and segment.startswith(f"{mix}=") and state.reference is not None
-        }
+        known = references_of_segments(self._states, key[0])
+        return {segment: reference for segment, reference in known.items() if segment.startswith(f"{mix}=")}

@@ -12,7 +12,7 @@ from monitor.ledger.rows import AlertRow, SeriesRow
 from monitor.ledger.series import Series
 from monitor.series.blindness import Blindness, Sight
 from monitor.series.proof import LOOKED_AT, proof_of
-from monitor.series.watched import ALL, Key, WatchedScorer
+from monitor.series.watched import ALL, Key, WatchedScorer, references_of_segments
 from monitor.stats.series import SeriesState
 
 REGRESSION: Final = "production_regression"
@@ -158,11 +158,7 @@ def _own_references(key: Key, states: Mapping[Key, SeriesState]) -> Mapping[str,
     """
     if key[1] != ALL:
         return {}
-    return {
-        segment: state.reference
-        for (scorer, segment), state in states.items()
-        if scorer == key[0] and segment != ALL and state.reference is not None
-    }
+    return references_of_segments(states, key[0])
 
 
 def part_of(key: Key, states: Mapping[Key, SeriesState]) -> str | None:

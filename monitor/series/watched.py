@@ -1,9 +1,10 @@
 """What the configuration says of a scorer's series."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from monitor.stats.series import Policy
+from monitor.stats.series import Policy, SeriesState
 
 ALL: Final = "all"
 
@@ -44,3 +45,12 @@ class WatchedScorer:
         """The measure, and what is one bet where a reference that is learnt depends on it."""
         is_plain = self.unit == "verdict" or self.policy.source == "target"
         return self.measure if is_plain else f"{self.measure} {self.unit}"
+
+
+def references_of_segments(states: Mapping[Key, SeriesState], scorer: str) -> dict[str, float]:
+    """Segment -> what its own series of the scorer is held against, where that is known."""
+    return {
+        segment: state.reference
+        for (name, segment), state in states.items()
+        if name == scorer and segment != ALL and state.reference is not None
+    }
