@@ -6,25 +6,18 @@ import json
 import threading
 import time
 from collections.abc import Callable, Sequence
-from datetime import timedelta
 from typing import Any, Self
 
 from consumers.kafka_producer import ReliableProducer
 from consumers.kafka_publish import publish_lines
 from consumers.settings import SourceSettings
+from tests.patient_source import patient
 
 
 def event(trace_id: str, **more: Any) -> bytes:
     """A trace event that the scripted judge calls safe."""
     value = {"trace_id": trace_id, "inputs": {"question": f"q of {trace_id}"}, "outputs": f"answer to {trace_id}"}
     return json.dumps(value | more).encode()
-
-
-def patient(source: SourceSettings) -> SourceSettings:
-    """The way of a test itself, which fails at no slow answer, to the topic of a daemon that is quick to give up."""
-    return source.model_copy(
-        update={"request_timeout": timedelta(seconds=60), "connect_timeout": timedelta(seconds=60)}
-    )
 
 
 def publish_events(source: SourceSettings, trace_ids: Sequence[str]) -> None:

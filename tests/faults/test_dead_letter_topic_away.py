@@ -13,11 +13,12 @@ from consumers.kafka_publish import publish_lines
 from consumers.settings import SourceSettings
 from monitor.ledger.ledger import open_ledger
 from tests.acceptance.running_daemon import running
-from tests.faults.event_load import event, patient
+from tests.faults.event_load import event
 from tests.faults.extent import choose
 from tests.faults.fault_figures import FaultFigures
 from tests.faults.pauses import hold
 from tests.faults.trial import SCORERS, Trial, assessments_of, fault_config
+from tests.patient_source import patient
 
 HOLD_S = choose(short=0.5, full=20.0)
 VALID = 6

@@ -19,11 +19,12 @@ from monitor.demo.kafka_broker import KafkaBroker
 from monitor.ledger.ledger import open_ledger
 from tests.acceptance.running_daemon import eventually, running
 from tests.faults.daemon_process import DaemonProcess
-from tests.faults.event_load import EventLoad, event, patient
+from tests.faults.event_load import EventLoad, event
 from tests.faults.extent import choose
 from tests.faults.reckoning import Reckoning
 from tests.faults.shifted_clock import ShiftedClock
 from tests.faults.trial import fault_config, fault_document
+from tests.patient_source import patient
 
 MEBIBYTE = 1024 * 1024
 

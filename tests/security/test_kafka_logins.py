@@ -2,7 +2,6 @@
 
 import threading
 import time
-from datetime import timedelta
 
 import pytest
 from pydantic import SecretStr
@@ -14,6 +13,7 @@ from consumers.kafka_publish import publish_lines
 from consumers.kafka_source import KafkaSource
 from consumers.kafka_topics import create_topic, describe_topic
 from consumers.settings import SourceSettings
+from tests.patient_source import patient
 
 OAUTH_SECRET = "oauth-secret-91bc"
 
@@ -82,14 +82,10 @@ def _received(source, count):
     return values
 
 
-def _patient(settings):
-    """A listener that has just begun may take longer than `_settings` allows."""
-    return settings.model_copy(update=dict.fromkeys(("connect_timeout", "request_timeout"), timedelta(seconds=30)))
-
-
 def _works(settings):
     """Admin, producer and consumer, one after the other."""
-    settings = _patient(settings)
+    # A listener that has just begun may take longer than `_settings` allows.
+    settings = patient(settings)
     create_topic(settings.connection(), f"{settings.topic}-made", 2)
     assert describe_topic(settings.connection(), settings.topic).partitions == 1
     assert publish_lines(settings, [b"one", b"two"], lambda _: None) == 2
@@ -218,7 +214,7 @@ def test_a_running_consumer_connects_again_with_the_new_password(guarded_kafka, 
         set_scram_password(guarded_kafka, secret.current)
         guarded_kafka.stop()
         guarded_kafka.start()
-        publish_lines(_patient(_scram(guarded_kafka, guarded_topic, password=secret)), [b"after"], lambda _: None)
+        publish_lines(patient(_scram(guarded_kafka, guarded_topic, password=secret)), [b"after"], lambda _: None)
         assert b"after" in _received(source, 1)
     finally:
         source.close()

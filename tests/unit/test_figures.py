@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from monitor.clock import ManualClock
 from monitor.config import Config
 from monitor.daemon.duties import deadlines, planned_jobs
 from monitor.figures import FigureReader
 from monitor.ledger import Ledger, open_ledger
+from tests.figure_readers import figure_reader
 
 STARTED_S = 1_790_000_000.0
 GRACE_S = 300.0
@@ -31,18 +31,8 @@ def ledger() -> Iterator[Ledger]:
 
 
 def reader(config: Config, ledger: Ledger) -> FigureReader:
-    return FigureReader(
-        ledger=ledger,
-        clock=ManualClock(round(STARTED_S * 1000)),
-        series=lambda _now_ms: (),
-        quality=lambda _now_ms: (),
-        targets={},
-        dataset=None,
-        scorers=(),
-        pots=lambda: (),
-        deadline_s=deadlines(config, STARTED_S),
-        planned_jobs=planned_jobs(config),
-    )
+    jobs = {"deadline_s": deadlines(config, STARTED_S), "planned_jobs": planned_jobs(config)}
+    return figure_reader(ledger, round(STARTED_S * 1000), **jobs)
 
 
 def test_a_job_that_never_reported_is_overdue_in_time_and_not_at_once(ledger: Ledger) -> None:

@@ -4,11 +4,10 @@ from collections.abc import Iterator, Sequence
 
 import pytest
 
-from monitor.clock import ManualClock
-from monitor.figures import FigureReader
 from monitor.ledger.deliveries import FAILING_AFTER_MS
 from monitor.ledger.ledger import Ledger, open_ledger
 from monitor.ledger.rows import AlertRow, DeliveryRow
+from tests.figure_readers import figure_reader
 
 NOW_MS = 1_790_000_000_000
 
@@ -58,18 +57,5 @@ def test_delivery_works_while_nobody_whom_pages_rest_on_fails(
     ledger: Ledger, receivers: Sequence[str], pagers: Sequence[str], observes: bool, working: bool
 ) -> None:
     """Without receivers it is 0, not absent: nobody tells."""
-    reader = FigureReader(
-        ledger=ledger,
-        clock=ManualClock(NOW_MS),
-        series=lambda _now_ms: (),
-        quality=lambda _now_ms: (),
-        targets={},
-        dataset=None,
-        scorers=(),
-        pots=lambda: (),
-        deadline_s=lambda _job, _last_s: None,
-        receivers=receivers,
-        pagers=pagers,
-        observes=observes,
-    )
+    reader = figure_reader(ledger, NOW_MS, receivers=receivers, pagers=pagers, observes=observes)
     assert reader.read().delivery_working is working

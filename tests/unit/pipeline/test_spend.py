@@ -9,7 +9,6 @@ import requests
 from monitor.alerting.look import Alerting
 from monitor.alerting.spend import SpendFindings, spend_findings
 from monitor.clock import ManualClock
-from monitor.figures import FigureReader
 from monitor.ledger.ledger import open_ledger
 from monitor.ledger.rows import SpendRow
 from monitor.metrics import GroupMetrics
@@ -19,6 +18,7 @@ from monitor.spend.debt import debt_of
 from monitor.spend.spending import DAY_MS, SpendExhausted, Spending, Usage
 from scorers.errors import JudgeUnavailable
 from scorers.suite import ScorerSuite
+from tests.figure_readers import figure_reader
 
 PRICES = {"small": PriceSettings(input=1.0, output=10.0)}
 
@@ -337,17 +337,7 @@ def test_the_metrics_of_the_group_tell_the_debt_of_the_stream(stage):
     stage.run()
     ledger = stage.open()
     ledger.positions.note_lag({(stage.topic.name, 0): 500}, stage.clock.now_ms())
-    reader = FigureReader(
-        ledger=ledger,
-        clock=stage.clock,
-        series=lambda _now_ms: [],
-        quality=lambda _now_ms: [],
-        targets={},
-        dataset=None,
-        scorers=["safe", "short"],
-        pots=list,
-        deadline_s=lambda _job, _last_s: None,
-    )
+    reader = figure_reader(ledger, stage.clock.now_ms(), scorers=["safe", "short"])
     found = {each.name: each.samples[0].value for each in GroupMetrics("shop", reader.read, stage.clock).collect()}
     assert (found["tracewatch_debt_events"], found["tracewatch_debt_verdicts"]) == (500, 1000)
     assert found["tracewatch_debt_seconds"] == 500 * 900

@@ -5,11 +5,10 @@ from datetime import timedelta
 
 import pytest
 
-from monitor.clock import ManualClock
-from monitor.figures import FigureReader
 from monitor.ledger.ledger import Ledger, open_ledger
 from monitor.series.blindness import Sight
 from monitor.series.view import SeriesViews
+from tests.figure_readers import figure_reader
 from tests.unit.series.closing_stage import BEGAN_MS, MINUTE_MS, closing, fill, watched
 
 HOUR_MS = 60 * MINUTE_MS
@@ -33,15 +32,6 @@ def test_the_rate_of_a_series_that_is_silent_for_days_is_no_rate_of_now(
 ) -> None:
     """A gauge does not say how old it is."""
     views = SeriesViews(ledger=ledger, scorers={"safety": watched()}, sight=SIGHT)
-    reader = FigureReader(
-        ledger=ledger,
-        clock=ManualClock(BEGAN_MS + 2 * HOUR_MS + days * DAY_MS),
-        series=views.read,
-        quality=lambda _now_ms: [],
-        targets={},
-        dataset=None,
-        scorers=["safety"],
-        pots=list,
-        deadline_s=lambda _job, _last_s: None,
-    )
+    now_ms = BEGAN_MS + 2 * HOUR_MS + days * DAY_MS
+    reader = figure_reader(ledger, now_ms, series=views.read, scorers=["safety"])
     assert [each.rate for each in reader.read().pass_rates] == rates
